@@ -1,0 +1,177 @@
+"""The result of attributing one target: a score for every source token, and how it came about."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .segment import Segment
+from .span import Span
+
+Scores = npt.NDArray[np.float32]
+
+
+class TokenScore(NamedTuple):
+    """One source token with its final score."""
+
+    position: int
+    text: str
+    score: float
+
+
+class SegmentShare(NamedTuple):
+    """One segment name with the share of the final score its tokens hold together."""
+
+    name: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One backward pass of the recursion.
+
+    Attributes:
+        scores: float32 (n_tokens,), raw token totals summed over layers, before any masking.
+        remaining_mass: share of the target's influence still standing on the reasoning after
+            this hop, the product of ρ up to and including it; in [0, 1].
+    """
+
+    scores: Scores
+    remaining_mass: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready dict."""
+        return {"scores": _plain(self.scores), "remaining_mass": self.remaining_mass}
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """Scores of every source token for one target.
+
+    Attributes:
+        input_ids: int32 (n_tokens,), prompt + completion.
+        tokens: text of each token (n_tokens,); pieces of one character may be ``\\ufffd``.
+        target: the attributed spans.
+        through: the reasoning spans the recursion passed through; empty for none.
+        scores: float32 (n_tokens,), the final score; sums to 1 over the sources, 0 elsewhere.
+        hops: the passes that led there, hop 0 first.
+        method: registered name of the method.
+        model: name or path of the model.
+        target_name: ``tool_name``, ``argument:NAME``, ``answer``, ``reasoning`` or ``START:END``.
+        fidelity: how the token ids are known, see `flashtrace_agent.trace.Fidelity`.
+        segments: named pieces that tile the sequence; empty where not known.
+        settings: what else determined the numbers (hops asked for, dtype, library versions).
+    """
+
+    input_ids: npt.NDArray[np.int32]
+    tokens: tuple[str, ...]
+    target: tuple[Span, ...]
+    through: tuple[Span, ...]
+    scores: Scores
+    hops: tuple[Hop, ...]
+    method: str
+    model: str = ""
+    target_name: str = ""
+    fidelity: str = "exact"
+    segments: tuple[Segment, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_tokens(self) -> int:
+        """Length of the sequence, prompt + completion."""
+        return len(self.input_ids)
+
+    @property
+    def target_text(self) -> str:
+        """The attributed tokens as text, spans joined by an ellipsis."""
+        return " … ".join("".join(self.tokens[span.start : span.end]) for span in self.target)
+
+    def top(self, k: int = 10) -> list[TokenScore]:
+        """Return the `k` source tokens with the highest scores, highest first."""
+        order = np.argsort(-self.scores, kind="stable")[: max(k, 0)]
+        return [TokenScore(int(i), self.tokens[i], float(self.scores[i])) for i in order if self.scores[i] > 0]
+
+    def by_segment(self, segments: Iterable[Segment] | None = None) -> list[SegmentShare]:
+        """Return each segment name's share of the final score, largest first.
+
+        Segments of one name are summed. Without an argument the attribution's own are used.
+        """
+        shares: dict[str, float] = {}
+        for segment in self.segments if segments is None else segments:
+            mass = float(self.scores[segment.span.start : segment.span.end].sum(dtype=np.float64))
+            shares[segment.name] = shares.get(segment.name, 0.0) + mass
+        ranked = sorted(shares.items(), key=lambda item: -item[1])
+        return [SegmentShare(name, share) for name, share in ranked]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready dict; `from_dict` undoes it."""
+        return {
+            "method": self.method,
+            "model": self.model,
+            "target_name": self.target_name,
+            "target": [[span.start, span.end] for span in self.target],
+            "through": [[span.start, span.end] for span in self.through],
+            "fidelity": self.fidelity,
+            "input_ids": [int(token) for token in self.input_ids],
+            "tokens": list(self.tokens),
+            "scores": _plain(self.scores),
+            "hops": [hop.to_dict() for hop in self.hops],
+            "segments": [
+                {
+                    "name": segment.name,
+                    "start": segment.span.start,
+                    "end": segment.span.end,
+                    "message": segment.message,
+                }
+                for segment in self.segments
+            ],
+            "settings": dict(self.settings),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Attribution:
+        """Undo `to_dict`."""
+        return cls(
+            input_ids=np.asarray(data["input_ids"], dtype=np.int32),
+            tokens=tuple(data["tokens"]),
+            target=_spans(data["target"]),
+            through=_spans(data["through"]),
+            scores=np.asarray(data["scores"], dtype=np.float32),
+            hops=tuple(
+                Hop(np.asarray(hop["scores"], dtype=np.float32), hop["remaining_mass"])
+                for hop in data["hops"]
+            ),
+            method=data["method"],
+            model=data["model"],
+            target_name=data["target_name"],
+            fidelity=data["fidelity"],
+            segments=tuple(
+                Segment(item["name"], Span(item["start"], item["end"]), item["message"])
+                for item in data["segments"]
+            ),
+            settings=data["settings"],
+        )
+
+    def to_json(self, path: str | Path) -> None:
+        """Write `to_dict` to a file as UTF-8 JSON."""
+        Path(path).write_text(json.dumps(self.to_dict(), ensure_ascii=False), encoding="utf-8")
+
+    def to_html(self, path: str | Path) -> None:
+        """Write a standalone page with the token heat map and the ranking of segments."""
+        from .html import render_html
+
+        Path(path).write_text(render_html([self]), encoding="utf-8")
+
+
+def _plain(scores: Scores) -> list[float]:
+    return [float(score) for score in scores]
+
+
+def _spans(pairs: Sequence[Sequence[int]]) -> tuple[Span, ...]:
+    return tuple(Span(start, end) for start, end in pairs)
