@@ -1,0 +1,173 @@
+"""Attributions as one standalone HTML page: a token heat map and the ranking of segments.
+
+The page asks nothing of the network: style, script and data are inside it, and its content
+security policy forbids the browser anything else. `heatmap.js` and `heatmap.css` draw the
+picture; the dashboard uses the same two files on the same `viewer_data`, so a saved page
+and the dashboard show the same thing.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import cache
+from html import escape
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from .attribution import Attribution, Scores
+from .errors import FlashTraceError
+
+NOTE = (
+    "Attribution is evidence, not proof: it shows what the model's computation drew on, and only "
+    "a changed prompt shows what would have happened without it."
+)
+
+_FIDELITY_HELP = {
+    "exact": "The token ids come from the process or server that generated them.",
+    "rendered": "The token ids were re-rendered with the chat template, and their count agrees.",
+    "approximate": "Only the text was known, or a stand-in model was used: read the scores with care.",
+}
+
+_START = """
+flashtraceHeatmap(
+  document.getElementById("heatmap"),
+  JSON.parse(document.getElementById("data").textContent)
+);
+"""
+
+
+def render_html(attributions: Sequence[Attribution], title: str = "What the model drew on") -> str:
+    """Return a standalone page that shows `attributions`, the first one chosen.
+
+    Raises:
+        FlashTraceError: if there is nothing to draw, or a score is not a finite number.
+    """
+    script = heatmap_script() + _START
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    return Template(_asset("heatmap_page.html")).substitute(
+        title=_markup(title),
+        style=heatmap_style(),
+        data=_script_json(viewer_data(attributions)),
+        script=script,
+        script_hash=f"sha256-{digest}",
+    )
+
+
+def viewer_data(attributions: Sequence[Attribution]) -> dict[str, Any]:
+    """Return what `heatmap.js` draws, JSON-ready.
+
+    Attributions of the same step share their tokens, which are held once in ``sequences``.
+    Each attribution has ``views``: the final score, then one per hop, with each segment's
+    share of the view's sum, largest first.
+
+    Raises:
+        FlashTraceError: if there is nothing to draw, or a score is not a finite number.
+    """
+    if not attributions:
+        raise FlashTraceError("There is nothing to draw: pass at least one attribution.")
+    sequences: list[dict[str, Any]] = []
+    known: dict[tuple[Any, ...], int] = {}
+    items = []
+    for attribution in attributions:
+        key = (attribution.tokens, attribution.segments)
+        if key not in known:
+            known[key] = len(sequences)
+            sequences.append(
+                {
+                    "tokens": list(attribution.tokens),
+                    "segments": [
+                        [segment.name, segment.span.start, segment.span.end, segment.message]
+                        for segment in attribution.segments
+                    ],
+                }
+            )
+        items.append(_item(attribution, known[key]))
+    return {"sequences": sequences, "attributions": items, "note": NOTE}
+
+
+def heatmap_script() -> str:
+    """Return the JavaScript that defines ``flashtraceHeatmap(root, data, state)``."""
+    return _asset("heatmap.js")
+
+
+def heatmap_style() -> str:
+    """Return the CSS of the heat map."""
+    return _asset("heatmap.css")
+
+
+def _item(attribution: Attribution, sequence: int) -> dict[str, Any]:
+    views = [
+        _view(
+            attribution,
+            attribution.scores,
+            "Final",
+            "Score of each source token once the recursion through the reasoning is done.",
+        )
+    ]
+    for number, hop in enumerate(attribution.hops):
+        what = "the target" if number == 0 else f"the reasoning, as weighted by hop {number - 1}"
+        view = _view(attribution, hop.scores, f"Hop {number}", f"Raw totals of one pass back from {what}.")
+        view["remaining_mass"] = hop.remaining_mass
+        views.append(view)
+    return {
+        "sequence": sequence,
+        "name": attribution.target_name or ", ".join(map(str, attribution.target)),
+        "text": attribution.target_text,
+        "target": [[span.start, span.end] for span in attribution.target],
+        "through": [[span.start, span.end] for span in attribution.through],
+        "method": attribution.method,
+        "model": attribution.model,
+        "fidelity": attribution.fidelity,
+        "fidelity_help": _FIDELITY_HELP.get(attribution.fidelity, ""),
+        "views": views,
+    }
+
+
+def _view(attribution: Attribution, scores: Scores, label: str, help_text: str) -> dict[str, Any]:
+    if not np.isfinite(scores).all():
+        raise FlashTraceError(
+            f"The scores of target {attribution.target_name or attribution.target_text!r} are not all "
+            "finite numbers; attribute the step again with the model in float32."
+        )
+    total = float(scores.sum(dtype=np.float64)) or 1.0
+    sums: dict[str, list[float]] = {}
+    for segment in attribution.segments:
+        entry = sums.setdefault(segment.name, [0.0, 0])
+        entry[0] += float(scores[segment.span.start : segment.span.end].sum(dtype=np.float64))
+        entry[1] += len(segment.span)
+    ranked = sorted(sums.items(), key=lambda pair: -pair[1][0])
+    return {
+        "label": label,
+        "help": help_text,
+        "remaining_mass": None,
+        "total": total,
+        "scores": [_short(score) for score in scores.tolist()],
+        "segments": [[name, _short(mass / total), count] for name, (mass, count) in ranked],
+    }
+
+
+def _short(number: float) -> float:
+    """Round to five significant digits: float32 has seven, and the page is half the size."""
+    return float(f"{number:.5g}") if number else 0
+
+
+def _script_json(data: Any) -> str:
+    """Return JSON that cannot end the script element it stands in, whatever the tokens say."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _markup(text: str) -> str:
+    """Escape for HTML; lone surrogates, which UTF-8 cannot carry, become references."""
+    return escape(text).encode("ascii", "xmlcharrefreplace").decode("ascii")
+
+
+@cache
+def _asset(name: str) -> str:
+    return files(__package__ or "flashtrace_agent").joinpath(name).read_text(encoding="utf-8")
