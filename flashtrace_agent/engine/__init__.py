@@ -1,0 +1,1 @@
+"""The attribution engine. It knows torch and transformers, and nothing of agents or storage."""

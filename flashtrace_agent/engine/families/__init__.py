@@ -1,0 +1,36 @@
+"""Model families, one file each. To add one: write its file and name its class in `FAMILIES`."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from ...errors import UnsupportedModelError
+from .base import Family
+from .gemma import GemmaFamily
+from .llama import LlamaFamily
+from .phi3 import Phi3Family
+
+FAMILIES: tuple[type[Family], ...] = (LlamaFamily, GemmaFamily, Phi3Family)
+
+__all__ = ["FAMILIES", "Family", "family_of", "supported_model_types"]
+
+
+def supported_model_types() -> list[str]:
+    """Return every ``config.model_type`` that has an adapter, sorted."""
+    return sorted(name for family in FAMILIES for name in family.model_types)
+
+
+def family_of(model: nn.Module) -> Family:
+    """Return the adapter of a model.
+
+    Raises:
+        UnsupportedModelError: if no family serves its ``config.model_type``.
+    """
+    model_type = getattr(getattr(model, "config", None), "model_type", None)
+    for family in FAMILIES:
+        if model_type in family.model_types:
+            return family()
+    raise UnsupportedModelError(
+        f"{type(model).__name__} (model_type {model_type!r}) has no adapter for its decoder layers; supported are "
+        f"{', '.join(supported_model_types())}. CONTRIBUTING.md says how to add one."
+    )

@@ -1,0 +1,23 @@
+"""Attribution methods, one file each. To add one: write its file and name its class in `METHODS`."""
+
+from __future__ import annotations
+
+from ...errors import FlashTraceError
+from .base import Method, MethodResult
+from .flashtrace import FlashTrace
+from .ifr import InformationFlowRoutes
+
+METHODS: dict[str, type[Method]] = {method.name: method for method in (FlashTrace, InformationFlowRoutes)}
+
+__all__ = ["METHODS", "Method", "MethodResult", "method_named"]
+
+
+def method_named(name: str) -> Method:
+    """Return a method by name.
+
+    Raises:
+        FlashTraceError: if there is none of that name, listing those there are.
+    """
+    if name not in METHODS:
+        raise FlashTraceError(f"There is no method {name!r}; choose one of {', '.join(METHODS)}.")
+    return METHODS[name]()

@@ -1,0 +1,152 @@
+"""The front of the engine: a model, a tokenizer, and `attribute`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import transformers
+from torch import Tensor
+
+from ..attribution import Attribution
+from ..errors import SequenceError
+from ..model_lock import model_lock
+from ..prompt.token_text import TokenText
+from .capture import PREFILL_CHUNK, Capture, capture_forward
+from .families import family_of
+from .hop import hop_totals
+from .loading import load_model
+from .methods import method_named
+from .request import SpansLike, TargetLike, check_ids, make_request
+
+
+class Attributor:
+    """Attribute what a causal language model wrote to the tokens that caused it.
+
+    Args:
+        model: a transformers causal LM of a supported family, in evaluation mode.
+        tokenizer: the tokenizer that belongs to it.
+        model_name: name stored with each result; the model's own by default.
+
+    Raises:
+        UnsupportedModelError: if the architecture has no adapter.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, *, model_name: str | None = None) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.family = family_of(model)
+        self.family.layers(model)  # names a missing module now rather than at the first use
+        self.model_name = model_name or str(getattr(model, "name_or_path", "") or type(model).__name__)
+        self.lock = model_lock(model)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str = "smollm2",
+        *,
+        gguf_file: str | None = None,
+        device_map: Any = None,
+        dtype: Any = "auto",
+    ) -> Attributor:
+        """Load a model by catalogue name, folder, GGUF file or Hugging Face id.
+
+        Raises:
+            ModelFileError: if it cannot be loaded.
+            UnsupportedModelError: if its architecture has no adapter.
+        """
+        model, tokenizer = load_model(name, gguf_file=gguf_file, device_map=device_map, dtype=dtype)
+        return cls(model, tokenizer, model_name=name)
+
+    def attribute(
+        self,
+        input_ids: Sequence[int] | Tensor,
+        target: TargetLike,
+        through: SpansLike | None = None,
+        hops: int = 1,
+        method: str = "flashtrace",
+    ) -> Attribution:
+        """Attribute one target.
+
+        Args:
+            input_ids: (N,) prompt + completion, without padding.
+            target: what to explain: a span, several spans, or a weight ≥ 0 for every token (N,).
+            through: reasoning spans that influence passes through; None for no recursion.
+            hops: how many times influence on the reasoning is passed on.
+            method: a name in `flashtrace_agent.engine.methods.METHODS`.
+
+        Raises:
+            SequenceError: if ids or spans do not fit the model or each other.
+        """
+        return self.attribute_many(input_ids, [target], [through], hops=hops, method=method)[0]
+
+    def attribute_many(
+        self,
+        input_ids: Sequence[int] | Tensor,
+        targets: Sequence[TargetLike],
+        through: Sequence[SpansLike | None] | None = None,
+        *,
+        hops: int = 1,
+        method: str = "flashtrace",
+    ) -> list[Attribution]:
+        """Attribute several targets of one sequence; they share one forward pass.
+
+        Args:
+            through: reasoning of each target, one entry a target; None for no recursion at all.
+
+        Other arguments, results and errors are those of `attribute`.
+        """
+        if hops < 0:
+            raise SequenceError(f"hops={hops} makes no sense; use 0 for the target alone, 1 or more to recurse.")
+        ids = self._check_ids(input_ids)
+        reasoning = [None] * len(targets) if through is None else list(through)
+        requests = [
+            make_request(len(ids), target, spans) for target, spans in zip(targets, reasoning, strict=True)
+        ]
+        if not requests:
+            return []
+        chosen = method_named(method)
+        with self.lock:
+            results = chosen.run(self, ids.tolist(), requests, hops)
+        text = TokenText(self.tokenizer, ids.tolist())
+        settings = {
+            "hops": hops,
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "transformers": transformers.__version__,
+            "torch": torch.__version__,
+        }
+        return [
+            Attribution(
+                input_ids=ids,
+                tokens=tuple(text.pieces),
+                target=request.target,
+                through=request.through,
+                scores=result.scores.astype(np.float32),
+                hops=result.hops,
+                method=method,
+                model=self.model_name,
+                target_name=",".join(str(span) for span in request.target),
+                settings=settings,
+            )
+            for request, result in zip(requests, results, strict=True)
+        ]
+
+    def capture(
+        self, input_ids: Sequence[int], rows: npt.NDArray[np.intp], chunk: int = PREFILL_CHUNK
+    ) -> Capture:
+        """Run the decoder once and keep what attribution needs for `rows`, int64 (R,) ascending."""
+        return capture_forward(self.model, self.family, input_ids, torch.from_numpy(rows.astype(np.int64)), chunk)
+
+    def hop_totals(self, capture: Capture, weights: Tensor) -> Tensor:
+        """Return float64 (M, N) token totals of one hop for weights (M, R) over the captured rows."""
+        with torch.inference_mode():
+            return hop_totals(self.model, self.family, capture, weights)
+
+    def _check_ids(self, input_ids: Sequence[int] | Tensor) -> npt.NDArray[np.int32]:
+        plain = input_ids.detach().cpu().numpy() if isinstance(input_ids, Tensor) else input_ids
+        config = self.model.config.get_text_config(decoder=True)
+        vocabulary = self.model.get_input_embeddings().num_embeddings
+        return check_ids(plain, vocabulary, getattr(config, "max_position_embeddings", None))

@@ -1,0 +1,233 @@
+"""Keep, from one ordinary forward pass, the little that attribution needs.
+
+1. The model runs with its SDPA attention replaced by one that records and then calls SDPA. It
+   sees queries, keys and values exactly as they are used: after QK-norm, rotary embedding and
+   scaling, whatever the architecture does before (`attention.py`).
+2. A hook on each layer keeps the residual stream entering it, for the rows wanted.
+3. Where a norm stands between attention and the residual sum (Gemma), a hook keeps its factor.
+
+Per layer that is K and V for all tokens (the KV cache) and Q and x for target and reasoning
+rows: nothing of size N×N, nothing of width d for prompt rows. The state of the residual after
+attention need not be kept, because it is the sum of what is (`hop.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache
+
+from ..errors import SequenceError
+from .attention import ATTENTION_NAME, AttentionCall, observing
+from .families import Family
+
+PREFILL_CHUNK = 2048
+"""Tokens per forward pass of a prefill; bounds activation memory for long prompts."""
+
+
+@dataclass(slots=True)
+class LayerCapture:
+    """What one layer leaves behind for attribution.
+
+    Attributes:
+        query: (H, R, d_h) queries of the captured rows, position-encoded.
+        key: (H_kv, N, d_h) keys of all tokens.
+        value: (H_kv, N, d_h) values of all tokens, any bias included.
+        residual: (R, d) residual stream entering the layer, captured rows.
+        row_scale: (R,) factor 1/rms of a post-attention norm, or None where there is none.
+        scaling: multiplies query·key.
+        window: a row sees this many keys, itself included; None for all.
+        softcap: logits are squashed to ±softcap by tanh; None for not at all.
+    """
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    residual: Tensor
+    row_scale: Tensor | None
+    scaling: float
+    window: int | None
+    softcap: float | None
+
+
+@dataclass(slots=True)
+class Capture:
+    """What a whole forward leaves behind: one `LayerCapture` a layer.
+
+    Attributes:
+        rows: int64 (R,) ascending absolute positions of the captured rows.
+        n_tokens: length N of the sequence.
+    """
+
+    layers: list[LayerCapture]
+    rows: Tensor
+    n_tokens: int
+
+
+@dataclass(slots=True)
+class _LayerParts:
+    """Pieces of one layer as successive chunks of the sequence bring them."""
+
+    query: list[Tensor] = field(default_factory=list)
+    residual: list[Tensor] = field(default_factory=list)
+    row_scale: list[Tensor] = field(default_factory=list)
+    last_call: AttentionCall | None = None
+
+
+class Recorder:
+    """Collect a `Capture` while a model runs over a sequence in one or more chunks.
+
+    Use `recording` to make one; call `begin_chunk` before each forward and `finish` after the last.
+    """
+
+    def __init__(self, family: Family, model: nn.Module, rows: Tensor) -> None:
+        self._rows = rows.cpu()
+        self._layers = [_LayerParts() for _ in family.layers(model)]
+        self._local = rows[:0]
+
+    def begin_chunk(self, start: int, length: int) -> None:
+        """Say that the next forward covers tokens ``[start, start + length)``."""
+        inside = (self._rows >= start) & (self._rows < start + length)
+        self._local = self._rows[inside] - start
+
+    def finish(self, n_tokens: int) -> Capture:
+        """Return what was recorded.
+
+        Raises:
+            SequenceError: if an activation is NaN or infinite.
+        """
+        layers = [_assemble(parts, n_tokens) for parts in self._layers]
+        for index, layer in enumerate(layers):
+            if not bool(torch.isfinite(layer.value).all()) or not bool(torch.isfinite(layer.residual).all()):
+                raise SequenceError(
+                    f"Layer {index} produced NaN or infinite activations; load the model in bfloat16 or float32."
+                )
+        return Capture(layers, self._rows, n_tokens)
+
+    def _on_attention(self, index: int, call: AttentionCall) -> None:
+        parts = self._layers[index]
+        if len(self._local):
+            # (1, H, chunk, d_h) -> (H, rows in chunk, d_h)
+            parts.query.append(call.query[0].index_select(1, self._local.to(call.query.device)))
+        parts.last_call = call
+
+    def _on_residual(self, index: int, hidden: Tensor) -> None:
+        if len(self._local):
+            # (1, chunk, d) -> (rows in chunk, d)
+            self._layers[index].residual.append(hidden[0].index_select(0, self._local.to(hidden.device)))
+
+    def _on_post_norm(self, index: int, norm: nn.Module, hidden: Tensor) -> None:
+        if len(self._local):
+            rows = hidden[0].index_select(0, self._local.to(hidden.device)).float()  # (rows in chunk, d)
+            self._layers[index].row_scale.append(torch.rsqrt(rows.pow(2).mean(-1) + norm_epsilon(norm)))
+
+
+def _assemble(parts: _LayerParts, n_tokens: int) -> LayerCapture:
+    call = parts.last_call
+    assert call is not None
+    assert call.key.shape[2] == n_tokens, "keys of the whole sequence reach the attention function"
+    return LayerCapture(
+        query=torch.cat(parts.query, dim=1),
+        key=call.key[0],
+        value=call.value[0],
+        residual=torch.cat(parts.residual, dim=0),
+        row_scale=torch.cat(parts.row_scale) if parts.row_scale else None,
+        scaling=call.scaling,
+        window=call.window,
+        softcap=call.softcap,
+    )
+
+
+def norm_epsilon(norm: nn.Module) -> float:
+    """Return the ε of an RMS norm, whichever of its two usual names it has."""
+    epsilon = getattr(norm, "variance_epsilon", getattr(norm, "eps", None))
+    assert isinstance(epsilon, float)
+    return epsilon
+
+
+@contextmanager
+def recording(model: nn.Module, family: Family, rows: Tensor) -> Iterator[Recorder]:
+    """Record while the body runs the model; whatever happens, leave the model as it was.
+
+    Args:
+        rows: int64 (R,) ascending absolute positions whose queries and residuals are kept.
+    """
+    recorder = Recorder(family, model, rows)
+    layers = family.layers(model)
+    index_of = {id(family.attention(layer)): index for index, layer in enumerate(layers)}
+
+    def on_attention(module: nn.Module, call: AttentionCall) -> None:
+        if id(module) in index_of:
+            recorder._on_attention(index_of[id(module)], call)
+
+    with ExitStack() as stack:
+        for index, layer in enumerate(layers):
+            handle = layer.register_forward_pre_hook(_residual_hook(recorder, index), with_kwargs=True)
+            stack.callback(handle.remove)
+            norm = family.post_attention_norm(layer)
+            if norm is not None:
+                handle = norm.register_forward_pre_hook(_norm_hook(recorder, index))
+                stack.callback(handle.remove)
+        stack.enter_context(_attention_replaced(model))
+        stack.enter_context(observing(on_attention))
+        yield recorder
+
+
+def capture_forward(
+    model: nn.Module, family: Family, input_ids: Sequence[int], rows: Tensor, chunk: int = PREFILL_CHUNK
+) -> Capture:
+    """Run the decoder once over a sequence and keep what attribution needs.
+
+    The language-model head is not run: no logits are needed. Long sequences go through in chunks
+    over a KV cache, so activations never grow with the sequence.
+
+    Args:
+        input_ids: N token ids.
+        rows: int64 (R,) ascending positions to capture.
+        chunk: tokens per forward pass.
+    """
+    decoder = family.decoder(model)
+    device = next(iter(model.parameters())).device
+    if device.type == "meta":  # offloaded embeddings: accelerate moves the ids itself
+        device = torch.device("cpu")
+    ids = torch.as_tensor(list(input_ids), dtype=torch.long, device=device)[None]  # (1, N)
+    n_tokens = ids.shape[1]
+    # No configuration is given to the cache: it must keep all keys even where a layer's window is short.
+    cache = DynamicCache() if n_tokens > chunk else None
+    with torch.inference_mode(), recording(model, family, rows) as recorder:
+        for start in range(0, n_tokens, chunk):
+            part = ids[:, start : start + chunk]
+            recorder.begin_chunk(start, part.shape[1])
+            decoder(input_ids=part, past_key_values=cache, use_cache=cache is not None)
+        return recorder.finish(n_tokens)
+
+
+@contextmanager
+def _attention_replaced(model: nn.Module) -> Iterator[None]:
+    config: Any = model.config
+    text_config = config.get_text_config(decoder=True)
+    before = text_config._attn_implementation
+    text_config._attn_implementation = ATTENTION_NAME
+    try:
+        yield
+    finally:
+        text_config._attn_implementation = before
+
+
+def _residual_hook(recorder: Recorder, index: int) -> Any:
+    def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        recorder._on_residual(index, args[0] if args else kwargs["hidden_states"])
+
+    return hook
+
+
+def _norm_hook(recorder: Recorder, index: int) -> Any:
+    def hook(module: nn.Module, args: tuple[Any, ...]) -> None:
+        recorder._on_post_norm(index, module, args[0])
+
+    return hook

@@ -1,0 +1,16 @@
+"""Pre-norm decoders with separate projections, laid out like Llama's."""
+
+from __future__ import annotations
+
+from .base import Family
+
+
+class LlamaFamily(Family):
+    """Llama 2/3, Mistral, Qwen2/2.5 (QKV bias), Qwen3 (QK-norm), and their mixture-of-experts kin.
+
+    Queries, keys and values are captured where the attention function receives them, so QK-norm,
+    rotary scaling and sliding windows need nothing here; experts replace only the MLP, which
+    attribution does not read.
+    """
+
+    model_types = ("llama", "mistral", "qwen2", "qwen3", "qwen2_moe", "qwen3_moe", "mixtral")

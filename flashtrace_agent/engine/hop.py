@@ -1,0 +1,133 @@
+"""One backward pass of the recursion: from weighted rows to a score for every token.
+
+Per layer (FlashTrace, arXiv 2602.01914; names as in docs/method.md):
+
+1. s = weighted column sums of the attention (`column_sums`).
+2. y = r + W_O Σ_j s_j v_j + bias: the weighted residual after attention. It equals Σ_i w_i m_i
+   because each row of attention sums to 1, so m itself need not be captured.
+3. e_j = Σ_h prox(z_j^h, y) / (Σ_j,h prox(z_j^h, y) + prox(r, y)) (`proximity`).
+
+Token totals are the sum of e over layers. A norm after attention (Gemma) is linear once its
+row-wise factor is fixed, so it scales the row weights and the rows of W_O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .capture import Capture, LayerCapture, norm_epsilon
+from .column_sums import weighted_column_sums
+from .families import Family
+from .families.base import bias_of, dense_weight
+from .proximity import residual_proximity, token_proximity
+
+
+@dataclass(slots=True)
+class _Projection:
+    """A layer's output projection, made dense for the time of one layer.
+
+    weight: float32 (H, d, d_h); norms: float32 (H, d); offset: float32 (d,), what a row's
+    attention output holds whatever it attends to (value bias through W_O, output bias).
+    value_bias: float32 (H_kv, 1, d_h) or None.
+    """
+
+    weight: Tensor
+    norms: Tensor
+    offset: Tensor
+    value_bias: Tensor | None
+
+
+def hop_totals(model: nn.Module, family: Family, capture: Capture, weights: Tensor) -> Tensor:
+    """Return each token's total over layers for each target.
+
+    Args:
+        capture: what a forward left behind, with R rows.
+        weights: float (M, R), one row per target, ≥ 0. Only their ratios matter.
+
+    Returns:
+        float64 (M, N) on the CPU. A target whose weights are all zero gets zeros.
+    """
+    totals = torch.zeros(weights.shape[0], capture.n_tokens, dtype=torch.float64)
+    # Rows nobody weights cost nothing; weights are scaled so that float32 sums stay well inside range.
+    used = torch.nonzero(weights.sum(dim=0) > 0).flatten()
+    sums = weights.sum(dim=1, keepdim=True).double()
+    scaled = torch.where(sums > 0, weights.double() / sums.clamp_min(1e-300), 0.0).float()[:, used]  # (M, R')
+    if not len(used):
+        return totals
+    for layer, module in zip(capture.layers, family.layers(model), strict=True):
+        totals += _layer_scores(layer, capture.rows, used, scaled, family, module).cpu()
+    return totals
+
+
+def _layer_scores(
+    layer: LayerCapture, rows: Tensor, used: Tensor, weights: Tensor, family: Family, module: nn.Module
+) -> Tensor:
+    """Return e of one layer, float64 (M, N)."""
+    device = layer.key.device
+    rows, used, weights = rows[used].to(device), used.to(device), weights.to(device)
+    projection = _projection(layer, family, module)
+    residual = torch.matmul(weights, layer.residual[used].float())  # (M, d), r
+    if layer.row_scale is not None:
+        weights = weights * layer.row_scale[used]  # w_i / rms_i
+    picked = LayerCapture(
+        layer.query[:, used], layer.key, layer.value, layer.residual, None,
+        layer.scaling, layer.window, layer.softcap,
+    )  # fmt: skip
+    sums = weighted_column_sums(picked, rows, weights)  # (M, H, N)
+    value = layer.value.float()
+    if projection.value_bias is not None:
+        value = value - projection.value_bias  # (H_kv, N, d_h)
+    scores = torch.zeros(len(weights), value.shape[1], dtype=torch.float64, device=device)
+    for index in range(len(weights)):
+        mixed = _mix(sums[index], value)  # (H, d_h)
+        attended = torch.einsum("hde,he->d", projection.weight, mixed)
+        target = residual[index] + attended + weights[index].sum() * projection.offset  # (d,), y
+        near = token_proximity(sums[index], value, projection.weight, projection.norms, target)  # (N,)
+        total = near.sum() + residual_proximity(residual[index], target)
+        scores[index] = torch.where(total > 0, near / total.clamp_min(1e-300), 0.0)
+    return scores
+
+
+def _mix(sums: Tensor, value: Tensor) -> Tensor:
+    """Return Σ_j s_j v_j by head, float32 (H, d_h), from sums (H, N) and value (H_kv, N, d_h)."""
+    grouped = sums.reshape(value.shape[0], -1, value.shape[1])  # (H_kv, groups, N)
+    return torch.matmul(grouped, value).reshape(len(sums), -1)
+
+
+def _projection(layer: LayerCapture, family: Family, module: nn.Module) -> _Projection:
+    heads, _, width = layer.query.shape
+    kv_heads = layer.key.shape[0]
+    value_width = layer.value.shape[2]
+    device = layer.key.device
+    out = family.output_projection(module)
+    flat = dense_weight(out, heads * value_width, device)  # (d, H·d_h)
+    offset = torch.zeros(flat.shape[0], device=device)
+    bias = bias_of(out)
+    if bias is not None:
+        offset = offset + bias.to(device).float()
+    value_bias = family.value_bias(module)
+    shaped_bias = None
+    if value_bias is not None:
+        shaped_bias = value_bias.to(device).float().view(kv_heads, 1, value_width)
+        offset = offset + flat @ shaped_bias.repeat_interleave(heads // kv_heads, dim=0).reshape(-1)
+    norm = family.post_attention_norm(module)
+    if norm is not None:
+        gain = _norm_gain(norm, flat.shape[0], device)  # (d,)
+        flat, offset = gain[:, None] * flat, gain * offset
+    weight = flat.view(flat.shape[0], heads, value_width).transpose(0, 1).contiguous()  # (H, d, d_h)
+    return _Projection(weight, weight.norm(dim=-1), offset, shaped_bias)
+
+
+def _norm_gain(norm: nn.Module, width: int, device: torch.device) -> Tensor:
+    """Return an RMS norm's gain by dimension, float32 (d,), found by asking the module itself."""
+    with torch.no_grad():
+        ones = torch.ones(1, width, device=device)
+        gain: Tensor = norm(ones)[0].float()
+    return gain * (1.0 + norm_epsilon(norm)) ** 0.5
+
+
+__all__: Sequence[str] = ["hop_totals"]

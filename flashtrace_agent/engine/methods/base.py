@@ -1,0 +1,55 @@
+"""What an attribution method is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ...attribution import Hop
+from ..request import Request
+
+if TYPE_CHECKING:
+    from ..attributor import Attributor
+
+
+@dataclass(frozen=True, slots=True)
+class MethodResult:
+    """Scores of one request.
+
+    Attributes:
+        scores: float64 (N,), sums to 1 over the sources (all zero if nothing reaches them).
+        hops: the passes that led there.
+    """
+
+    scores: npt.NDArray[np.float64]
+    hops: tuple[Hop, ...]
+
+
+class Method(ABC):
+    """One way of scoring source tokens.
+
+    Attributes:
+        name: what users write as ``method=``.
+        passes: its cost in model passes, for tables.
+    """
+
+    name: ClassVar[str]
+    passes: ClassVar[str]
+
+    @abstractmethod
+    def run(
+        self, attributor: Attributor, input_ids: Sequence[int], requests: Sequence[Request], hops: int
+    ) -> list[MethodResult]:
+        """Score every request on one sequence, sharing whatever work they share."""
+
+
+def normalise(scores: npt.NDArray[np.float64], sources: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Keep the sources' scores and scale them to sum 1; all zero stays all zero."""
+    kept = np.where(sources, scores, 0.0)
+    total = kept.sum()
+    return kept / total if total > 0 else kept

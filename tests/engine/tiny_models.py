@@ -1,0 +1,64 @@
+"""Tiny random models of every supported class, with weights large enough to make attention uneven."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma2Config,
+    Gemma3TextConfig,
+    LlamaConfig,
+    MistralConfig,
+    MixtralConfig,
+    Phi3Config,
+    Qwen2Config,
+    Qwen3Config,
+    Qwen3MoeConfig,
+)
+
+_COMMON: dict[str, Any] = {
+    "vocab_size": 128,
+    "hidden_size": 48,
+    "intermediate_size": 64,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+_EXPERTS = {"moe_intermediate_size": 32, "num_experts": 4, "num_experts_per_tok": 2}
+
+CONFIGS: dict[str, Any] = {
+    "llama": lambda: LlamaConfig(**_COMMON),
+    "llama_biased": lambda: LlamaConfig(**_COMMON, attention_bias=True),
+    "qwen2": lambda: Qwen2Config(**_COMMON),
+    "qwen3": lambda: Qwen3Config(**_COMMON, head_dim=16),
+    "qwen3_moe": lambda: Qwen3MoeConfig(**_COMMON, head_dim=16, **_EXPERTS),
+    "mixtral": lambda: MixtralConfig(**_COMMON, num_local_experts=4),
+    "mistral_window": lambda: MistralConfig(**_COMMON, sliding_window=7),
+    "gemma2": lambda: Gemma2Config(
+        **_COMMON, head_dim=16, sliding_window=7, query_pre_attn_scalar=16, attn_logit_softcapping=2.0
+    ),
+    "gemma3": lambda: Gemma3TextConfig(
+        **_COMMON, head_dim=16, sliding_window=7, query_pre_attn_scalar=16, sliding_window_pattern=2
+    ),
+    "phi3": lambda: Phi3Config(**_COMMON, sliding_window=None),
+}
+
+
+def tiny_model(name: str, seed: int = 0) -> Any:
+    """Build a float32 model; biases and norm gains are randomised, for they start at 0 and 1."""
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_config(CONFIGS[name](), dtype=torch.float32)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter_name, parameter in model.named_parameters():
+            scale = 0.3 if parameter.ndim == 1 else 0.15
+            noise = torch.randn(parameter.shape, generator=generator) * scale
+            is_norm = parameter.ndim == 1 and not parameter_name.endswith("bias")
+            parameter.copy_(parameter + noise if is_norm else noise)
+    return model.eval()
