@@ -1,0 +1,1 @@
+"""Prompts as tokens: rendering, exact text, named segments, and targets in what was written."""

@@ -1,0 +1,119 @@
+"""Take a completion apart into reasoning, tool calls and answer.
+
+1. Trailing end-of-turn tokens are set aside.
+2. The reasoning is split off: from ``<think>`` at the start, or from the very start where the
+   prompt already ended in ``<think>``, to ``</think>``; unclosed, it reaches to the end.
+3. The first format that finds a call in the rest says where the calls are.
+4. What is left is the answer.
+
+A further call format is one module with a ``scan`` function, and one line in `FORMATS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from . import hermes, llama
+from .pieces import Completion, InvalidCall, ParsedArgument, ParsedCall
+
+__all__ = ["Completion", "InvalidCall", "ParsedArgument", "ParsedCall", "parse_completion"]
+
+Scan = Callable[[str, int, int], Sequence[ParsedCall | InvalidCall]]
+
+FORMATS: tuple[Scan, ...] = (hermes.scan, llama.scan)
+"""The call formats, tried in this order."""
+
+END_TOKENS = (
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|end_of_text|>",
+    "<|end|>",
+    "<|eot|>",
+    "<|return|>",
+    "<|call|>",
+    "<end_of_turn>",
+    "<eos>",
+    "<｜end▁of▁sentence｜>",
+    "</s>",
+)
+"""Special tokens that end a turn, as the model families write them."""
+
+THINK_OPEN = "<think>"
+THINK_CLOSE = "</think>"
+
+
+def parse_completion(text: str, *, in_reasoning: bool = False) -> Completion:
+    """Take a completion apart. Every text is accepted; nothing is raised.
+
+    Args:
+        text: the decoded completion with its special tokens.
+        in_reasoning: True where the prompt already ended in ``<think>``.
+    """
+    end = _end_of_words(text)
+    reasoning, rest = _split_reasoning(text, end, in_reasoning)
+    found = _scan(text, rest, end)
+    answer: list[tuple[int, int]] = []
+    position = rest
+    for piece in found:
+        answer.append(_trim(text, position, piece.start))
+        position = piece.end
+    answer.append(_trim(text, position, end))
+    answer_ranges = tuple((start, stop) for start, stop in answer if start < stop)
+    return Completion(
+        text=text,
+        reasoning=text[slice(*reasoning)] if reasoning else None,
+        reasoning_range=reasoning,
+        answer="\n".join(text[start:stop] for start, stop in answer_ranges),
+        answer_ranges=answer_ranges,
+        calls=tuple(piece for piece in found if isinstance(piece, ParsedCall)),
+        invalid_calls=tuple(piece for piece in found if isinstance(piece, InvalidCall)),
+    )
+
+
+def _scan(text: str, start: int, end: int) -> Sequence[ParsedCall | InvalidCall]:
+    for scan in FORMATS:
+        found = scan(text, start, end)
+        if found:
+            return found
+    return ()
+
+
+def _end_of_words(text: str) -> int:
+    """Return where the text ends without trailing whitespace and end-of-turn tokens."""
+    _, end = _trim(text, 0, len(text))
+    while mark := next((mark for mark in END_TOKENS if text.endswith(mark, 0, end)), None):
+        if mark == "</s>" and "<s>" in text:
+            return end  # struck-through text in the answer, not the end of it
+        _, end = _trim(text, 0, end - len(mark))
+    return end
+
+
+def _split_reasoning(text: str, end: int, in_reasoning: bool) -> tuple[tuple[int, int] | None, int]:
+    """Return the reasoning's range, if any, and where the rest begins."""
+    start, _ = _trim(text, 0, end)
+    opened = text.startswith(THINK_OPEN, start, end)
+    if opened:
+        start += len(THINK_OPEN)
+    elif not in_reasoning:
+        close = text.find(THINK_CLOSE, 0, end)
+        # A closing tag alone ends reasoning whose opening tag was in the prompt, unless it is
+        # merely quoted in the argument of a call.
+        if close < 0 or any(
+            isinstance(piece, ParsedCall) and piece.start <= close < piece.end
+            for piece in _scan(text, 0, end)
+        ):
+            return None, 0
+    close = text.find(THINK_CLOSE, start, end)
+    stop = close if close >= 0 else end
+    reasoning = _trim(text, start, stop)
+    rest = close + len(THINK_CLOSE) if close >= 0 else end
+    return (reasoning if reasoning[0] < reasoning[1] else None), rest
+
+
+def _trim(text: str, start: int, end: int) -> tuple[int, int]:
+    """Shrink a range to exclude whitespace at its edges."""
+    part = text[start:end]
+    start += len(part) - len(part.lstrip())
+    return start, start + len(part.strip())
