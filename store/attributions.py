@@ -1,0 +1,156 @@
+"""Attributions to rows and back."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, select
+from sqlalchemy.orm import Session
+
+from flashtrace_agent.attribution import Attribution, Hop
+from flashtrace_agent.errors import StoreError
+from flashtrace_agent.segment import Segment
+from flashtrace_agent.span import Span
+
+from .arrays import pack_scores, unpack_scores
+from .column_types import compact_json
+from .documents import read_documents, write_document
+from .schema import AttributionRow, StepRow
+from .token_chains import TokenSequences, read_texts, write_ids, write_texts
+from .upsert import insert_or_replace
+
+
+def write_attribution_row(connection: Connection, step_id: str, attribution: Attribution) -> str:
+    """Store an attribution of a step, inside a write transaction, and return its id.
+
+    Raises:
+        StoreError: if the step is not stored.
+    """
+    if connection.scalar(select(StepRow.kind).where(StepRow.id == step_id)) is None:
+        raise StoreError(f"Step {step_id} is not in the store: write the step before its attributions.")
+    hops = [pack_scores(hop.scores) for hop in attribution.hops]
+    segments = [[s.name, s.span.start, s.span.end, s.message] for s in attribution.segments]
+    row = {
+        "id": attribution_id(step_id, attribution),
+        "step_id": step_id,
+        "target_name": attribution.target_name,
+        "method": attribution.method,
+        "hop_count": asked_hops(attribution),
+        "model": attribution.model,
+        "fidelity": str(attribution.fidelity),
+        "target": _pairs(attribution.target),
+        "through": _pairs(attribution.through),
+        "ids_digest": write_ids(connection, attribution.input_ids),
+        "texts_digest": write_texts(connection, attribution.tokens),
+        "segments_digest": write_document(connection, "segments", segments),
+        "settings_digest": write_document(connection, "settings", dict(attribution.settings)),
+        "summary": summarize(attribution),
+        "hops": [[hop.remaining_mass, len(data)] for hop, data in zip(attribution.hops, hops, strict=True)],
+        "scores": pack_scores(attribution.scores),
+        "hop_scores": b"".join(hops),
+    }
+    insert_or_replace(connection, AttributionRow, row)
+    return str(row["id"])
+
+
+def read_attributions(session: Session, step_id: str) -> list[Attribution]:
+    """Return the attributions of a step, in the order of their targets in the sequence."""
+    rows = list(session.scalars(select(AttributionRow).where(AttributionRow.step_id == step_id)))
+    rows.sort(key=lambda row: (row.target, row.method, row.hop_count, row.id))
+    tokens = TokenSequences(session, [row.ids_digest for row in rows])
+    texts = read_texts(session, [row.texts_digest for row in rows])
+    documents = read_documents(
+        session, [row.segments_digest for row in rows] + [row.settings_digest for row in rows]
+    )
+    return [
+        Attribution(
+            input_ids=tokens.up_to(row.ids_digest).astype(np.int32),
+            tokens=texts[row.texts_digest],
+            target=_spans(row.target),
+            through=_spans(row.through),
+            scores=unpack_scores(row.scores),
+            hops=_read_hops(row),
+            method=row.method,
+            model=row.model,
+            target_name=row.target_name,
+            fidelity=row.fidelity,
+            segments=tuple(
+                Segment(name, Span(start, end), message)
+                for name, start, end, message in documents[row.segments_digest]
+            ),
+            settings=documents[row.settings_digest] or {},
+        )
+        for row in rows
+    ]
+
+
+def read_summaries(session: Session, trace_id: str) -> dict[str, list[dict[str, Any]]]:
+    """Return what listings show of each step's attributions; decodes no array."""
+    query = (
+        select(AttributionRow.step_id, AttributionRow.target, AttributionRow.summary)
+        .join(StepRow, StepRow.id == AttributionRow.step_id)
+        .where(StepRow.trace_id == trace_id)
+    )
+    found: dict[str, list[tuple[Any, dict[str, Any]]]] = {}
+    for step_id, target, summary in session.execute(query):
+        found.setdefault(step_id, []).append((target, summary))
+    return {
+        step_id: [summary for _, summary in sorted(items, key=lambda item: (item[0], item[1]["hops"]))]
+        for step_id, items in found.items()
+    }
+
+
+def summarize(attribution: Attribution) -> dict[str, Any]:
+    """Return target, method, hops, fidelity and every segment's share above 0.00005."""
+    return {
+        "target": attribution.target_name or ",".join(str(span) for span in attribution.target),
+        "method": attribution.method,
+        "hops": asked_hops(attribution),
+        "segments": [
+            {"name": name, "share": round(share, 4)}
+            for name, share in attribution.by_segment()
+            if round(share, 4)
+        ],
+        "check": None,
+        "fidelity": str(attribution.fidelity),
+    }
+
+
+def asked_hops(attribution: Attribution) -> int:
+    """Return the hops asked for, or as many as followed hop 0 where that is not recorded."""
+    asked = attribution.settings.get("hops")
+    return asked if isinstance(asked, int) else max(len(attribution.hops) - 1, 0)
+
+
+def attribution_id(step_id: str, attribution: Attribution) -> str:
+    """Return the id under which this attribution replaces an earlier one."""
+    key = compact_json(
+        [
+            step_id,
+            _pairs(attribution.target),
+            _pairs(attribution.through),
+            attribution.method,
+            asked_hops(attribution),
+        ]
+    )
+    return hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+
+
+def _read_hops(row: AttributionRow) -> tuple[Hop, ...]:
+    hops: list[Hop] = []
+    start = 0
+    for remaining_mass, length in row.hops:
+        hops.append(Hop(unpack_scores(row.hop_scores[start : start + length]), remaining_mass))
+        start += length
+    return tuple(hops)
+
+
+def _pairs(spans: Sequence[Span]) -> list[list[int]]:
+    return [[span.start, span.end] for span in spans]
+
+
+def _spans(pairs: Sequence[Sequence[int]]) -> tuple[Span, ...]:
+    return tuple(Span(start, end) for start, end in pairs)

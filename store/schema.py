@@ -1,0 +1,171 @@
+"""The tables, as typed declarative models.
+
+Large columns come last, so that a scan over the small ones reads few pages. The first
+migration is a frozen copy of what stands here; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, LargeBinary, MetaData
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from .column_types import Digest, Id, Json, Label, UtcTime
+
+
+class Base(DeclarativeBase):
+    """Common metadata; constraints get the same names on every database."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class TraceRow(Base):
+    """The header of one run."""
+
+    __tablename__ = "traces"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(Label)
+    started_at: Mapped[datetime] = mapped_column(UtcTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    status: Mapped[str] = mapped_column(Label)
+    session: Mapped[str | None] = mapped_column(Label)
+    prompt_version: Mapped[str | None] = mapped_column(Label)
+    error: Mapped[Any] = mapped_column(Json, nullable=True)
+    extra: Mapped[Any] = mapped_column(Json, nullable=True)
+
+    __table_args__ = (Index(None, "status", "id"), Index(None, "session", "id"))
+
+
+class TagRow(Base):
+    """One tag of a trace; `position` keeps their order."""
+
+    __tablename__ = "trace_tags"
+
+    trace_id: Mapped[str] = mapped_column(Id, ForeignKey("traces.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    tag: Mapped[str] = mapped_column(Label)
+
+    __table_args__ = (Index(None, "tag", "trace_id"),)
+
+
+class MessageRow(Base):
+    """A message in its place: one link of a conversation.
+
+    `digest` covers everything including the names of the speakers, so that reading gives back
+    what was written; `identity` is `Message.digest`, what a model can see. Without names in a
+    conversation the two are equal.
+    """
+
+    __tablename__ = "messages"
+
+    digest: Mapped[str] = mapped_column(Digest, primary_key=True)
+    parent: Mapped[str | None] = mapped_column(Digest, ForeignKey("messages.digest"), index=True)
+    identity: Mapped[str] = mapped_column(Digest)
+    body: Mapped[Any] = mapped_column(Json)
+
+
+class TokenChunkRow(Base):
+    """Up to 256 token ids: one link of a token sequence. Only the last link may be shorter."""
+
+    __tablename__ = "token_chunks"
+
+    digest: Mapped[str] = mapped_column(Digest, primary_key=True)
+    parent: Mapped[str | None] = mapped_column(Digest, ForeignKey("token_chunks.digest"), index=True)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class TextChunkRow(Base):
+    """The texts of up to 256 tokens: one link, cut like a token sequence."""
+
+    __tablename__ = "text_chunks"
+
+    digest: Mapped[str] = mapped_column(Digest, primary_key=True)
+    parent: Mapped[str | None] = mapped_column(Digest, ForeignKey("text_chunks.digest"), index=True)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class DocumentRow(Base):
+    """A JSON value many rows share: ``tools``, ``settings`` or ``segments``."""
+
+    __tablename__ = "documents"
+
+    digest: Mapped[str] = mapped_column(Digest, primary_key=True)
+    kind: Mapped[str] = mapped_column(Label)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class StepRow(Base):
+    """One model call or tool call.
+
+    `tokens` counts prompt and completion (by ids, else as reported). The token chain holds the
+    prompt's ids followed by the completion's; a length is NULL where its ids are unknown.
+    `parent_id` is no foreign key: a child may be recorded before its parent ends.
+    """
+
+    __tablename__ = "steps"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    trace_id: Mapped[str] = mapped_column(Id, ForeignKey("traces.id", ondelete="CASCADE"))
+    kind: Mapped[str] = mapped_column(Label)
+    name: Mapped[str] = mapped_column(Label)
+    started_at: Mapped[datetime] = mapped_column(UtcTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    parent_id: Mapped[str | None] = mapped_column(Id)
+    status: Mapped[str] = mapped_column(Label)
+    tokens: Mapped[int | None]
+    model: Mapped[str | None] = mapped_column(Label)
+    fidelity: Mapped[str | None] = mapped_column(Label)
+    fidelity_reason: Mapped[str] = mapped_column(Label)
+    finish_reason: Mapped[str | None] = mapped_column(Label)
+    tool_call_id: Mapped[str | None] = mapped_column(Label)
+    prompt_length: Mapped[int | None]
+    completion_length: Mapped[int | None]
+    input_digest: Mapped[str | None] = mapped_column(Digest, ForeignKey("messages.digest"), index=True)
+    output_digest: Mapped[str | None] = mapped_column(Digest, ForeignKey("messages.digest"), index=True)
+    tokens_digest: Mapped[str | None] = mapped_column(Digest, ForeignKey("token_chunks.digest"), index=True)
+    tools_digest: Mapped[str | None] = mapped_column(Digest, ForeignKey("documents.digest"), index=True)
+    settings_digest: Mapped[str | None] = mapped_column(Digest, ForeignKey("documents.digest"), index=True)
+    usage: Mapped[Any] = mapped_column(Json, nullable=True)
+    error: Mapped[Any] = mapped_column(Json, nullable=True)
+    arguments: Mapped[Any] = mapped_column(Json, nullable=True)
+    result: Mapped[Any] = mapped_column(Json, nullable=True)
+
+    __table_args__ = (Index(None, "trace_id", "started_at", "id"),)
+
+
+class AttributionRow(Base):
+    """One attribution of a step.
+
+    `id` is a digest over step, target, through, method and hops, so writing the same again
+    replaces the row. `hop_scores` holds the hops' arrays one after the other and `hops` a pair
+    (remaining mass, bytes) for each; `summary` is what listings show.
+    """
+
+    __tablename__ = "attributions"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    step_id: Mapped[str] = mapped_column(Id, ForeignKey("steps.id", ondelete="CASCADE"), index=True)
+    target_name: Mapped[str] = mapped_column(Label)
+    method: Mapped[str] = mapped_column(Label)
+    hop_count: Mapped[int]
+    model: Mapped[str] = mapped_column(Label)
+    fidelity: Mapped[str] = mapped_column(Label)
+    target: Mapped[Any] = mapped_column(Json)
+    through: Mapped[Any] = mapped_column(Json)
+    ids_digest: Mapped[str | None] = mapped_column(Digest, ForeignKey("token_chunks.digest"), index=True)
+    texts_digest: Mapped[str | None] = mapped_column(Digest, ForeignKey("text_chunks.digest"), index=True)
+    segments_digest: Mapped[str | None] = mapped_column(Digest, ForeignKey("documents.digest"), index=True)
+    settings_digest: Mapped[str | None] = mapped_column(Digest, ForeignKey("documents.digest"), index=True)
+    summary: Mapped[Any] = mapped_column(Json)
+    hops: Mapped[Any] = mapped_column(Json)
+    scores: Mapped[bytes] = mapped_column(LargeBinary)
+    hop_scores: Mapped[bytes] = mapped_column(LargeBinary)

@@ -1,0 +1,107 @@
+"""Steps to rows and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+from sqlalchemy.orm import Session
+
+from flashtrace_agent.message import ToolSchema
+from flashtrace_agent.trace import Fidelity, Step
+
+from .documents import read_documents, write_document
+from .messages import Conversations, write_conversation
+from .schema import StepRow
+from .token_chains import TokenSequences, write_ids
+from .upsert import insert_or_replace
+
+
+def write_step_row(connection: Connection, step: Step) -> None:
+    """Store a step and what it refers to, inside a write transaction."""
+    conversation = write_conversation(connection, step.input, step.output)
+    row = {
+        "id": step.id,
+        "trace_id": step.trace_id,
+        "kind": step.kind,
+        "name": step.name,
+        "started_at": step.started_at,
+        "ended_at": step.ended_at,
+        "parent_id": step.parent_id,
+        "status": step.status,
+        "tokens": _count_tokens(step),
+        "model": step.model,
+        "fidelity": None if step.fidelity is None else str(step.fidelity),
+        "fidelity_reason": step.fidelity_reason,
+        "finish_reason": step.finish_reason,
+        "tool_call_id": step.tool_call_id,
+        "prompt_length": None if step.prompt_ids is None else len(step.prompt_ids),
+        "completion_length": None if step.completion_ids is None else len(step.completion_ids),
+        "input_digest": conversation.input_digest,
+        "output_digest": conversation.output_digest,
+        "tokens_digest": write_ids(connection, [*(step.prompt_ids or ()), *(step.completion_ids or ())]),
+        "tools_digest": write_document(connection, "tools", [_plain_tool(tool) for tool in step.tools]),
+        "settings_digest": write_document(connection, "settings", step.settings),
+        "usage": step.usage or None,
+        "error": step.error,
+        "arguments": step.arguments,
+        "result": step.result,
+    }
+    insert_or_replace(connection, StepRow, row)
+
+
+def read_steps(session: Session, rows: Sequence[StepRow]) -> list[Step]:
+    """Return the steps of `rows`, in their order; what they share is read once."""
+    heads = [row.input_digest for row in rows] + [row.output_digest for row in rows]
+    conversations = Conversations(session, heads)
+    tokens = TokenSequences(session, [row.tokens_digest for row in rows])
+    documents = read_documents(
+        session, [row.tools_digest for row in rows] + [row.settings_digest for row in rows]
+    )
+    steps: list[Step] = []
+    for row in rows:
+        ids: list[int] = tokens.up_to(row.tokens_digest).tolist()
+        prompt_end = row.prompt_length or 0
+        steps.append(
+            Step(
+                id=row.id,
+                trace_id=row.trace_id,
+                kind="tool" if row.kind == "tool" else "model",
+                name=row.name,
+                started_at=row.started_at,
+                ended_at=row.ended_at,
+                parent_id=row.parent_id,
+                status=row.status,  # type: ignore[arg-type]  # written from the same Literal
+                error=row.error,
+                input=conversations.up_to(row.input_digest),
+                output=conversations.at(row.output_digest),
+                tools=[ToolSchema(**tool) for tool in documents[row.tools_digest]],
+                model=row.model,
+                prompt_ids=None if row.prompt_length is None else ids[:prompt_end],
+                completion_ids=None if row.completion_length is None else ids[prompt_end:],
+                finish_reason=row.finish_reason,
+                fidelity=None if row.fidelity is None else Fidelity(row.fidelity),
+                fidelity_reason=row.fidelity_reason,
+                usage=row.usage or {},
+                settings=documents[row.settings_digest] or {},
+                tool_call_id=row.tool_call_id,
+                arguments=row.arguments,
+                result=row.result,
+            )
+        )
+    return steps
+
+
+def _count_tokens(step: Step) -> int | None:
+    if step.kind != "model":
+        return None
+    ids = step.token_ids
+    if ids is not None:
+        return len(ids)
+    if step.usage:
+        return step.usage.get("prompt_tokens", 0) + step.usage.get("completion_tokens", 0)
+    return len(step.prompt_ids) if step.prompt_ids is not None else None
+
+
+def _plain_tool(tool: ToolSchema) -> dict[str, object]:
+    return {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}

@@ -1,0 +1,192 @@
+"""The store: what everything else calls to keep and to read traces."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import Connection, update
+from sqlalchemy.orm import Session
+
+from flashtrace_agent.attribution import Attribution
+from flashtrace_agent.errors import StoreError
+from flashtrace_agent.trace import Step, Trace, utc_now
+
+from .attributions import read_attributions, read_summaries, write_attribution_row
+from .database import explained_errors, open_engine
+from .deletion import delete_trace_rows
+from .migrate import SCHEMA_REVISION, current_revision, upgrade
+from .schema import StepRow, TraceRow
+from .steps import read_steps, write_step_row
+from .summary import TraceSummary
+from .traces import ensure_trace_row, list_trace_rows, read_trace, resolve_id, write_trace_row
+
+STORE_VARIABLE = "FLASHTRACE_AGENT_STORE"
+
+
+class Store:
+    """Traces, steps and attributions in an SQL database.
+
+    One object serves all threads of a process. Writes are acknowledged by returning: what a
+    call has written survives the process. Any method raises `StoreError` with one sentence when
+    the database cannot be used.
+
+    Args:
+        url: ``sqlite:///traces.db`` (relative), ``sqlite:////var/traces.db`` (absolute) or
+            ``postgresql+psycopg://user@host/name``. A new database is created, an older one
+            upgraded.
+
+    Raises:
+        StoreError: if it cannot be opened, is another program's, or of a newer version.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._engine = open_engine(url)
+        self._writer = self._engine.execution_options(writes=True)
+        # Threads of one process queue here; SQLite would let them poll for the file's lock.
+        self._write_lock = threading.RLock()
+        try:
+            with explained_errors(url), self._engine.begin() as connection:
+                is_current = current_revision(connection) == SCHEMA_REVISION
+            if not is_current:
+                with self._write() as connection:
+                    upgrade(connection)
+        except StoreError:
+            self._engine.dispose()
+            raise
+
+    @staticmethod
+    def default_url() -> str:
+        """Return the URL in ``FLASHTRACE_AGENT_STORE``, or that of a file in the user's data folder."""
+        from platformdirs import user_data_dir
+
+        configured = os.environ.get(STORE_VARIABLE)
+        return configured or f"sqlite:///{Path(user_data_dir('flashtrace-agent')) / 'traces.db'}"
+
+    def write_trace(self, trace: Trace) -> None:
+        """Store the header of a trace, without its steps; an earlier one is replaced."""
+        with self._write() as connection:
+            write_trace_row(connection, trace)
+
+    def write_step(self, step: Step) -> None:
+        """Store a step; an earlier version of it is replaced.
+
+        A step whose trace is not stored yet (children may end before their parents) gets a bare
+        header, which `write_trace` completes.
+        """
+        with self._write() as connection:
+            ensure_trace_row(connection, step)
+            write_step_row(connection, step)
+
+    def write_attribution(self, step_id: str, attribution: Attribution) -> str:
+        """Store an attribution of a stored step and return its id.
+
+        One with the same step, target, through, method and hops is replaced. Scores come back
+        within 1/2000 of the largest score.
+        """
+        with self._write() as connection:
+            return write_attribution_row(connection, step_id, attribution)
+
+    def mark_incomplete(self, trace_id: str, reason: str = "") -> None:
+        """State that a run was cut off: it and its steps without an end become ``incomplete``.
+
+        Args:
+            trace_id: the full id.
+            reason: recorded as their error where one is given.
+        """
+        values: dict[str, Any] = {"status": "incomplete"}
+        if reason:
+            values["error"] = reason
+        with self._write() as connection:
+            unfinished = (StepRow.trace_id == trace_id, StepRow.ended_at.is_(None))
+            connection.execute(update(StepRow).where(*unfinished).values(**values))
+            header = update(TraceRow).where(TraceRow.id == trace_id)
+            connection.execute(header.values(ended_at=utc_now(), **values))
+
+    def delete_trace(self, id_or_prefix: str) -> str:
+        """Delete a trace and every message, chunk and document only it referred to; return its id."""
+        with self._write() as connection:
+            with Session(connection) as session:
+                trace_id = resolve_id(session, TraceRow, id_or_prefix)
+            delete_trace_rows(connection, trace_id)
+        return trace_id
+
+    def list_traces(
+        self,
+        *,
+        limit: int = 50,
+        before: str | None = None,
+        status: str | None = None,
+        session: str | None = None,
+    ) -> list[TraceSummary]:
+        """Return traces, newest first.
+
+        Args:
+            limit: at most this many.
+            before: only older ones than the trace with this id: the last id of the page before.
+            status: only ``ok``, ``error`` or ``incomplete`` ones.
+            session: only those of this session.
+        """
+        with self._read() as reading:
+            return list_trace_rows(reading, limit=limit, before=before, status=status, session_name=session)
+
+    def get_trace(self, id_or_prefix: str) -> Trace:
+        """Return a trace with its steps in order of time.
+
+        Raises:
+            StoreError: if no trace or several have an id that begins so.
+        """
+        with self._read() as reading:
+            return read_trace(reading, resolve_id(reading, TraceRow, id_or_prefix))
+
+    def get_step(self, id_or_prefix: str) -> Step:
+        """Return one step.
+
+        Raises:
+            StoreError: if no step or several have an id that begins so.
+        """
+        with self._read() as reading:
+            row = reading.get_one(StepRow, resolve_id(reading, StepRow, id_or_prefix))
+            return read_steps(reading, [row])[0]
+
+    def get_attributions(self, step_id: str) -> list[Attribution]:
+        """Return the attributions of a step, in the order of their targets in the sequence."""
+        with self._read() as reading:
+            return read_attributions(reading, step_id)
+
+    def attribution_summaries(self, trace_id: str) -> dict[str, list[dict[str, Any]]]:
+        """Return, per step id, what listings show of its attributions; decodes no array.
+
+        Each is ``{"target", "method", "hops", "segments": [{"name", "share"}], "check",
+        "fidelity"}``, segments by share, largest first.
+        """
+        with self._read() as reading:
+            return read_summaries(reading, trace_id)
+
+    def close(self) -> None:
+        """Close the database connections."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        with explained_errors(self.url), self._write_lock, self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _read(self) -> Iterator[Session]:
+        with explained_errors(self.url), Session(self._engine) as session:
+            yield session

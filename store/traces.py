@@ -1,0 +1,163 @@
+"""Trace headers, listings and looking ids up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, select
+from sqlalchemy.orm import Session
+
+from flashtrace_agent.errors import StoreError
+from flashtrace_agent.trace import Step, Trace
+
+from .schema import StepRow, TagRow, TraceRow
+from .steps import read_steps
+from .summary import TraceSummary
+from .upsert import insert_new, insert_or_replace
+
+_FIDELITY_ORDER = ("approximate", "rendered", "exact")
+_CANDIDATES = 5
+
+
+def write_trace_row(connection: Connection, trace: Trace) -> None:
+    """Store the header of a trace, inside a write transaction."""
+    row = {
+        "id": trace.id,
+        "name": trace.name,
+        "started_at": trace.started_at,
+        "ended_at": trace.ended_at,
+        "status": trace.status,
+        "session": trace.session,
+        "prompt_version": trace.prompt_version,
+        "error": trace.error,
+        "extra": trace.metadata or None,
+    }
+    insert_or_replace(connection, TraceRow, row)
+    connection.execute(delete(TagRow).where(TagRow.trace_id == trace.id))
+    tags = [{"trace_id": trace.id, "position": i, "tag": tag} for i, tag in enumerate(trace.tags)]
+    insert_new(connection, TagRow, tags)
+
+
+def ensure_trace_row(connection: Connection, step: Step) -> None:
+    """Store a bare header for a step that arrives before its trace's."""
+    if connection.scalar(select(TraceRow.status).where(TraceRow.id == step.trace_id)) is None:
+        header = {"id": step.trace_id, "name": "", "started_at": step.started_at, "status": "incomplete"}
+        insert_new(connection, TraceRow, [header])
+
+
+def read_trace(session: Session, trace_id: str) -> Trace:
+    """Return a trace with its steps in order of time."""
+    row = session.get_one(TraceRow, trace_id)
+    tags = session.scalars(select(TagRow.tag).where(TagRow.trace_id == trace_id).order_by(TagRow.position))
+    steps = select(StepRow).where(StepRow.trace_id == trace_id).order_by(StepRow.started_at, StepRow.id)
+    return Trace(
+        id=row.id,
+        name=row.name,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        status=row.status,  # type: ignore[arg-type]  # written from the same Literal
+        error=row.error,
+        session=row.session,
+        tags=list(tags),
+        prompt_version=row.prompt_version,
+        metadata=row.extra or {},
+        steps=read_steps(session, list(session.scalars(steps))),
+    )
+
+
+def list_trace_rows(
+    session: Session, *, limit: int, before: str | None, status: str | None, session_name: str | None
+) -> list[TraceSummary]:
+    """Return the newest traces, newest first; `before` is the last id of the page before."""
+    query = select(TraceRow).order_by(TraceRow.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(TraceRow.id < before)
+    if status is not None:
+        query = query.where(TraceRow.status == status)
+    if session_name is not None:
+        query = query.where(TraceRow.session == session_name)
+    rows = list(session.scalars(query))
+    ids = [row.id for row in rows]
+    tags: dict[str, list[str]] = {}
+    tag_query = select(TagRow.trace_id, TagRow.tag).where(TagRow.trace_id.in_(ids)).order_by(TagRow.position)
+    for trace_id, tag in session.execute(tag_query):
+        tags.setdefault(trace_id, []).append(tag)
+    # One row per trace, kind of step, fidelity and, for tools, name: small whatever a trace's length.
+    tool = func.nullif(StepRow.name, "").label("tool")
+    group = (StepRow.trace_id, StepRow.kind, StepRow.fidelity)
+    counts = (func.count(), func.coalesce(func.sum(StepRow.tokens), 0), func.min(StepRow.started_at))
+    facts: dict[str, _StepFacts] = {}
+    for kind, columns in (("model", group), ("tool", (*group, tool))):
+        fact_query = (
+            select(*columns, *counts)
+            .where(StepRow.trace_id.in_(ids), StepRow.kind == kind)
+            .group_by(*columns)
+            .order_by(func.min(StepRow.started_at), func.min(StepRow.id))
+        )
+        for fact in session.execute(fact_query):
+            name = fact.tool if kind == "tool" else None
+            facts.setdefault(fact.trace_id, _StepFacts()).add(fact.fidelity, name, fact[-3], fact[-2])
+    return [_summary(row, facts.get(row.id, _StepFacts()), tags.get(row.id, [])) for row in rows]
+
+
+def resolve_id(session: Session, row_type: type[TraceRow] | type[StepRow], text: str) -> str:
+    """Return the one id that is `text` or begins with it.
+
+    Raises:
+        StoreError: if there is none, or several.
+    """
+    noun = "trace" if row_type is TraceRow else "step"
+    if not text:
+        raise StoreError(f"Give a {noun} id, or its first characters.")
+    if session.scalar(select(row_type.id).where(row_type.id == text)) is not None:
+        return text
+    in_range = (row_type.id >= text, row_type.id < text + "\U0010ffff")
+    found = list(
+        session.scalars(select(row_type.id).where(*in_range).order_by(row_type.id).limit(_CANDIDATES + 1))
+    )
+    if not found:
+        raise StoreError(
+            f"No {noun} has an id that begins with {text!r}: `flashtrace-agent list` shows what is there."
+        )
+    if len(found) > 1:
+        more = ", …" if len(found) > _CANDIDATES else ""
+        raise StoreError(
+            f"{text!r} is the beginning of several {noun} ids, so give more of it: "
+            f"{', '.join(found[:_CANDIDATES])}{more}."
+        )
+    return found[0]
+
+
+class _StepFacts:
+    """What a listing says about a trace's steps."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.tokens = 0
+        self.tools: list[str] = []
+        self.fidelity: str | None = None
+
+    def add(self, fidelity: str | None, tool: str | None, steps: int, tokens: Any) -> None:
+        self.steps += steps
+        self.tokens += int(tokens)
+        if tool is not None and tool not in self.tools:
+            self.tools.append(tool)
+        if fidelity is not None:
+            known = (fidelity, self.fidelity or fidelity)
+            self.fidelity = min(known, key=_FIDELITY_ORDER.index)
+
+
+def _summary(row: TraceRow, facts: _StepFacts, tags: list[str]) -> TraceSummary:
+    return TraceSummary(
+        id=row.id,
+        name=row.name,
+        status=row.status,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        session=row.session,
+        steps=facts.steps,
+        tools=facts.tools,
+        tokens=facts.tokens,
+        fidelity=facts.fidelity,
+        tags=tags,
+    )
