@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.orm import Session
 
 from flashtrace_agent.attribution import Attribution, Hop
@@ -22,6 +22,8 @@ from .schema import AttributionRow, StepRow
 from .token_chains import TokenSequences, read_texts, write_ids, write_texts
 from .upsert import insert_or_replace
 
+_STEP_KIND = select(StepRow.kind).where(StepRow.id == bindparam("id"))
+
 
 def write_attribution_row(connection: Connection, step_id: str, attribution: Attribution) -> str:
     """Store an attribution of a step, inside a write transaction, and return its id.
@@ -29,7 +31,7 @@ def write_attribution_row(connection: Connection, step_id: str, attribution: Att
     Raises:
         StoreError: if the step is not stored.
     """
-    if connection.scalar(select(StepRow.kind).where(StepRow.id == step_id)) is None:
+    if connection.scalar(_STEP_KIND, {"id": step_id}) is None:
         raise StoreError(f"Step {step_id} is not in the store: write the step before its attributions.")
     hops = [pack_scores(hop.scores) for hop in attribution.hops]
     segments = [[s.name, s.span.start, s.span.end, s.message] for s in attribution.segments]

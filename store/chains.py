@@ -7,9 +7,10 @@ therefore looks from the newest link backwards until it meets one that is known.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, bindparam, select
 from sqlalchemy.orm import Session
 
 from flashtrace_agent.errors import StoreError
@@ -85,10 +86,14 @@ def _first_unknown(connection: Connection, row_type: type[Link], digests: Sequen
     end, size = len(digests), 16
     while end > 0:
         start = max(0, end - size)
-        query = select(row_type.digest).where(row_type.digest.in_(digests[start:end]))
-        known = set(connection.scalars(query))
+        known = set(connection.scalars(_known(row_type), {"digests": digests[start:end]}))
         for index in range(end - 1, start - 1, -1):
             if digests[index] in known:
                 return index + 1
         end, size = start, _BATCH
     return 0
+
+
+@cache
+def _known(row_type: type[Link]) -> Select[tuple[str]]:
+    return select(row_type.digest).where(row_type.digest.in_(bindparam("digests", expanding=True)))

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.orm import Session
 
 from flashtrace_agent.errors import StoreError
@@ -20,6 +20,8 @@ from .upsert import insert_new
 
 Kind = Literal["tools", "settings", "segments"]
 
+_KIND = select(DocumentRow.kind).where(DocumentRow.digest == bindparam("digest"))
+
 
 def write_document(connection: Connection, kind: Kind, value: Any) -> str | None:
     """Store `value` and return its digest; None for an empty value."""
@@ -27,7 +29,7 @@ def write_document(connection: Connection, kind: Kind, value: Any) -> str | None
         return None
     content = compact_json(value).encode()
     digest = hashlib.blake2b(content, digest_size=16, person=kind.encode()).hexdigest()
-    if connection.scalar(select(DocumentRow.kind).where(DocumentRow.digest == digest)) is None:
+    if connection.scalar(_KIND, {"digest": digest}) is None:
         row = {"digest": digest, "kind": kind, "data": zlib.compress(content, 6)}
         insert_new(connection, DocumentRow, [row])
     return digest

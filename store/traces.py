@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 from sqlalchemy.orm import Session
 
 from flashtrace_agent.errors import StoreError
@@ -17,6 +17,7 @@ from .upsert import insert_new, insert_or_replace
 
 _FIDELITY_ORDER = ("approximate", "rendered", "exact")
 _CANDIDATES = 5
+_STATUS = select(TraceRow.status).where(TraceRow.id == bindparam("id"))
 
 
 def write_trace_row(connection: Connection, trace: Trace) -> None:
@@ -40,7 +41,7 @@ def write_trace_row(connection: Connection, trace: Trace) -> None:
 
 def ensure_trace_row(connection: Connection, step: Step) -> None:
     """Store a bare header for a step that arrives before its trace's."""
-    if connection.scalar(select(TraceRow.status).where(TraceRow.id == step.trace_id)) is None:
+    if connection.scalar(_STATUS, {"id": step.trace_id}) is None:
         header = {"id": step.trace_id, "name": "", "started_at": step.started_at, "status": "incomplete"}
         insert_new(connection, TraceRow, [header])
 
