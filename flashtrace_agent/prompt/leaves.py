@@ -1,0 +1,171 @@
+"""What a prompt is made of before it is rendered: pieces, and the strings they consist of.
+
+A piece becomes a segment. A content or a reasoning is one string; a call or a tool's schema is
+an object of which several strings (its name, descriptions, text arguments) can be recognised
+in the rendered prompt. Those strings are the leaves, given by their place in the dicts that the
+chat template reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flashtrace_agent.completion import parse_completion
+from flashtrace_agent.message import Message
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A named part of the prompt.
+
+    Attributes:
+        name: the segment's name.
+        message: index of its message; None for a tool schema.
+        is_object: True for a call or a schema, which reaches beyond its leaves.
+    """
+
+    name: str
+    message: int | None
+    is_object: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A string of a piece, without whitespace at its edges.
+
+    Attributes:
+        piece: index of its piece.
+        path: where the string is in ``{"messages": …, "tools": …}``.
+        start: where the leaf begins in that string.
+        end: where it ends.
+        text: the leaf: ``string[start:end]``.
+        lead: whitespace before it, if the piece begins with that.
+        trail: whitespace after it, if the piece ends with that.
+    """
+
+    piece: int
+    path: Path
+    start: int
+    end: int
+    text: str
+    lead: str = ""
+    trail: str = ""
+
+
+def find_leaves(messages: Sequence[Message], conversation: dict[str, Any]) -> tuple[list[Piece], list[Leaf]]:
+    """List the pieces of a prompt and their leaves: schemas first, then messages in order.
+
+    Args:
+        messages: the messages.
+        conversation: ``{"messages": …, "tools": …}`` in the template's form.
+    """
+    pieces: list[Piece] = []
+    leaves: list[Leaf] = []
+
+    def add(piece: Piece, *found: tuple[Path, str, int, int], edges: bool = False) -> None:
+        for path, string, start, end in found:
+            text = string[start:end].strip()
+            if text:
+                left = start + string[start:end].index(text)
+                right = left + len(text)
+                lead, trail = (string[start:left], string[right:end]) if edges else ("", "")
+                leaves.append(Leaf(len(pieces), path, left, right, text, lead, trail))
+        pieces.append(piece)
+
+    for index, tool in enumerate(conversation["tools"]):
+        place: Path = ("tools", index, "function")
+        found = [
+            (path, string, 0, len(string))
+            for path, string in _strings(tool["function"], place)
+            # Templates compare types and enum values, so only prose and the name are marked.
+            if path[-1] == "description" or path == (*place, "name")
+        ]
+        add(Piece(f"tool_schema:{tool['function']['name']}", None, True), *found)
+
+    example_names = _example_names(messages)
+    results = 0
+    for index, (message, data) in enumerate(zip(messages, conversation["messages"], strict=True)):
+        results += message.role == "tool"
+        for key in ("reasoning_content", "thinking"):
+            if key in data:
+                name = example_names[index] or "reasoning"
+                add(Piece(name, index, False), _whole(("messages", index, key), data[key]), edges=True)
+        content: str = data["content"]
+        path: Path = ("messages", index, "content")
+        if message.role == "assistant":
+            for name, start, end in _assistant_parts(content):
+                piece = Piece(example_names[index] or name, index, False)
+                add(piece, (path, content, start, end), edges=True)
+        else:
+            name = example_names[index] or _name(message, results)
+            add(Piece(name, index, False), _whole(path, content), edges=True)
+        for number, call in enumerate(data.get("tool_calls", ())):
+            place = ("messages", index, "tool_calls", number, "function")
+            found = [
+                (path, string, 0, len(string))
+                for path, string in _strings(call["function"], place)
+                if path == (*place, "name") or path[: len(place) + 1] == (*place, "arguments")
+            ]
+            name = example_names[index] or f"tool_call:{call['function']['name']}"
+            add(Piece(name, index, True), *found)
+    return pieces, leaves
+
+
+def _whole(path: Path, string: str) -> tuple[Path, str, int, int]:
+    return path, string, 0, len(string)
+
+
+def _name(message: Message, results: int) -> str:
+    if message.role == "tool":
+        return f"tool_result:{message.tool_call_id or results}"
+    return message.role
+
+
+def _assistant_parts(content: str) -> Iterator[tuple[str, int, int]]:
+    """Name the parts of an assistant's content.
+
+    Frameworks that do not parse completions send them back raw, with reasoning and calls in
+    the content.
+    """
+    parsed = parse_completion(content)
+    if parsed.reasoning_range is None and not parsed.calls:
+        yield "assistant", 0, len(content)
+        return
+    if parsed.reasoning_range is not None:
+        yield "reasoning", *parsed.reasoning_range
+    parts = [("assistant", *span) for span in parsed.answer_ranges]
+    parts += [(f"tool_call:{call.name}", call.body_start, call.body_end) for call in parsed.calls]
+    yield from sorted(parts, key=lambda part: part[1])
+
+
+def _example_names(messages: Sequence[Message]) -> list[str | None]:
+    """Return ``example:k`` for each message of a worked example, None for the others.
+
+    An example begins with the first example message after others, and with each user message.
+    """
+    names: list[str | None] = []
+    count = 0
+    for message in messages:
+        if not message.example:
+            names.append(None)
+            continue
+        if message.role == "user" or not names or names[-1] is None:
+            count += 1
+        names.append(f"example:{count}")
+    return names
+
+
+def _strings(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    """Yield every string in nested dicts and lists with its path."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _strings(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _strings(item, (*path, index))
