@@ -1,0 +1,23 @@
+"""LangChain and LangGraph: record runs with a callback handler, run local models exactly.
+
+Public names load lazily, so that importing the package needs no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .chat_model import ChatTransformers
+    from .handler import FlashTraceCallbackHandler
+
+_HOME = {"ChatTransformers": "chat_model", "FlashTraceCallbackHandler": "handler"}
+
+__all__ = ["ChatTransformers", "FlashTraceCallbackHandler"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)

@@ -1,0 +1,300 @@
+"""Events in, traces and steps out: who called whom, and what was answered without having run.
+
+1. A trace is a root run; every model run and tool run below it is a step.
+2. A model step's parent is the tool step it happens inside (a nested agent), else none.
+3. A tool step's parent is the model step that called it: the one that made a call of that id.
+   Ids repeat between rounds (``call_0`` each time) and between parallel sub-agents, so among
+   the candidates inside the same tool the one closest in the tree of runs wins, then the latest.
+4. A call that was answered although no tool ran (a tool that does not exist) becomes a tool
+   step of its own, from the ToolMessage that answers it.
+
+It runs on one thread and knows nothing of queues.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Protocol
+from uuid import UUID
+
+from flashtrace_agent.trace import Step, Trace, make_id, utc_now
+
+from .events import (
+    Event,
+    Failure,
+    ModelEnded,
+    ModelStarted,
+    ToolAnswers,
+    ToolEnded,
+    ToolStarted,
+    TraceEnded,
+    TraceStarted,
+)
+from .runs import Run
+from .snapshot import Snapshot
+from .steps import (
+    answered_step,
+    close_model_step,
+    close_tool_step,
+    open_model_step,
+    open_tool_step,
+    plain_items,
+    step_id,
+    take_result,
+    tool_answer,
+)
+
+MAX_TRACES = 1000
+"""Traces kept in memory at once; beyond it the oldest are forgotten and stay as written."""
+
+FINISHED_KEPT = 32
+"""Finished traces kept for runs that end after their root."""
+
+MAX_AGE = timedelta(hours=24)
+"""A trace in which nothing has ended for so long is forgotten."""
+
+
+class Sink(Protocol):
+    """Where traces and steps go."""
+
+    def write_trace(self, trace: Trace) -> bool:
+        """Write a trace's header, again if it has changed; return whether that worked."""
+
+    def write_step(self, step: Step) -> bool:
+        """Write a step, again if it has changed; return whether that worked."""
+
+
+@dataclass(slots=True)
+class Labels:
+    """What the handler's user says about its traces."""
+
+    name: str | None = None
+    session: str | None = None
+    tags: Sequence[str] = ()
+    prompt_version: str | None = None
+
+
+@dataclass(slots=True)
+class _Call:
+    """One tool call a model step made, and the tool step that answered it."""
+
+    id: str
+    name: str
+    index: int
+    run: Run
+    step: Step
+    answer: Step | None = None
+
+
+@dataclass(slots=True)
+class _State:
+    """A trace under construction."""
+
+    trace: Trace
+    root: Run
+    header_written: bool = False
+    finished: bool = False
+    touched: datetime = field(default_factory=utc_now)
+    open: dict[UUID, tuple[Run, Step]] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    models: list[tuple[Run, Step]] = field(default_factory=list)
+    calls: list[_Call] = field(default_factory=list)
+
+
+class Assembler:
+    """Turns one handler's events into traces and steps, and writes them as they end."""
+
+    def __init__(
+        self, sink: Sink, labels: Labels, on_finished: Callable[[Trace, list[Step]], None] | None = None
+    ) -> None:
+        self._sink = sink
+        self._labels = labels
+        self._on_finished = on_finished
+        self._states: OrderedDict[UUID, _State] = OrderedDict()
+
+    def handle(self, event: Event) -> None:
+        """Take in one event."""
+        root = event.run.root
+        if root.closed:
+            return
+        state = self._states.get(root.id) or self._open(root)
+        state.touched = utc_now()
+        self._dispatch(state, event)
+        self._forget_old()
+
+    def _dispatch(self, state: _State, event: Event) -> None:
+        match event:
+            case TraceStarted():
+                self._write_header(state)
+            case ModelStarted():
+                self._reconcile(state, event.run, event.answers)
+                step = open_model_step(event, state.trace.id)
+                tool = event.run.enclosing_tool
+                step.parent_id = step_id(tool) if tool else None
+                state.open[event.run.id] = (event.run, step)
+            case ModelEnded():
+                self._end_model(state, event)
+            case ToolStarted():
+                step = open_tool_step(event, state.trace.id)
+                state.open[event.run.id] = (event.run, step)
+                if step.tool_call_id:
+                    self._adopt(state, event.run, step)
+            case ToolEnded():
+                self._end_tool(state, event)
+            case ToolAnswers():
+                self._reconcile(state, event.run, event.answers)
+            case TraceEnded():
+                self._end_trace(state, event)
+
+    def _open(self, root: Run) -> _State:
+        labels, metadata = self._labels, root.metadata
+        session = metadata.get("session_id") or labels.session or metadata.get("thread_id")
+        version = metadata.get("prompt_version") or labels.prompt_version
+        trace = Trace(
+            # Not the root's run id alone: where the root is a model run, that is its step's id.
+            id=make_id(root.started_at, f"trace/{root.id}"),
+            name=labels.name or root.name,
+            started_at=root.started_at,
+            session=str(session) if session is not None else None,
+            tags=list(dict.fromkeys([*labels.tags, *(tag for tag in root.tags if not _internal(tag))])),
+            prompt_version=str(version) if version is not None else None,
+            metadata=plain_items(metadata),
+        )
+        state = self._states[root.id] = _State(trace, root)
+        return state
+
+    def _write_header(self, state: _State) -> None:
+        state.header_written = self._sink.write_trace(state.trace)
+
+    def _write_step(self, state: _State, step: Step) -> None:
+        if not state.header_written:  # a failed write is made good for before its steps come
+            self._write_header(state)
+        self._sink.write_step(step)
+
+    def _end_model(self, state: _State, event: ModelEnded) -> None:
+        run, step = state.open.pop(event.run.id, (None, None))
+        if run is None or step is None:
+            return  # its start was dropped
+        close_model_step(step, event)
+        state.steps.append(step)
+        state.models.append((run, step))
+        calls = step.output.tool_calls if step.output else ()
+        state.calls += [_Call(call.id, call.name, k, run, step) for k, call in enumerate(calls)]
+        self._write_step(state, step)
+
+    def _end_tool(self, state: _State, event: ToolEnded) -> None:
+        run, step = state.open.pop(event.run.id, (None, None))
+        if run is None or step is None:
+            return
+        close_tool_step(step, event)
+        if step.parent_id is None:
+            self._adopt(state, run, step)
+        if event.failure is not None and event.failure.kind == "interrupted":
+            state.trace.metadata["interrupted"] = True
+        state.steps.append(step)
+        self._write_step(state, step)
+
+    def _adopt(self, state: _State, run: Run, step: Step) -> None:
+        """Give a tool step its parent: the model step that called it, else the enclosing tool."""
+        call = self._find_call(state, run, partial(_matches, step))
+        if call is not None:
+            call.answer = step
+            step.parent_id = call.step.id
+            step.tool_call_id = step.tool_call_id or call.id or None
+            made = call.step.output.tool_calls[call.index] if call.step.output else None
+            if made is not None:  # what the model wrote, free of arguments a framework injects
+                step.arguments = made.arguments if isinstance(made.arguments, str) else dict(made.arguments)
+            return
+        tool = run.enclosing_tool
+        step.parent_id = step_id(tool) if tool else self._latest_text_model(state, run, step)
+
+    def _find_call(self, state: _State, run: Run, wanted: Callable[[_Call], bool]) -> _Call | None:
+        inside = run.enclosing_tool
+        best: _Call | None = None
+        best_depth = -1
+        for call in state.calls:
+            if call.run.enclosing_tool is inside and wanted(call):
+                depth = call.run.common_depth(run)
+                if depth >= best_depth:
+                    best, best_depth = call, depth
+        return best
+
+    def _latest_text_model(self, state: _State, run: Run, step: Step) -> str | None:
+        """Return the model step a text agent's tool run (no call ids anywhere) belongs to."""
+        if step.tool_call_id:
+            return None
+        best: str | None = None
+        best_depth = -1
+        for model_run, model_step in state.models:
+            depth = model_run.common_depth(run)
+            called = model_step.output.tool_calls if model_step.output else ()
+            if model_run.enclosing_tool is None and not called and depth >= best_depth:
+                best, best_depth = model_step.id, depth
+        return best
+
+    def _reconcile(self, state: _State, run: Run, answers: Sequence[Snapshot]) -> None:
+        """Account for every tool result that is seen: complete its step, or make the missing one."""
+        for snapshot in answers:
+            message = tool_answer(snapshot)
+            if message is None or not message.tool_call_id:
+                continue
+            call = self._find_call(state, run, partial(_has_id, message.tool_call_id))
+            if call is None:
+                continue  # answers a call of an earlier trace of the session
+            if call.answer is None:
+                call.answer = answered_step(call.step, call.index, message)
+                state.steps.append(call.answer)
+                self._write_step(state, call.answer)
+            elif call.answer.result is None and call.answer.ended_at is not None:
+                take_result(call.answer, message)  # the tool raised, and the agent was told so
+                self._write_step(state, call.answer)
+
+    def _end_trace(self, state: _State, event: TraceEnded) -> None:
+        trace = state.trace
+        trace.ended_at = event.at
+        trace.status, trace.error = _outcome(event.failure)
+        if event.failure is not None and event.failure.kind == "interrupted":
+            trace.metadata["interrupted"] = True
+        state.finished = True
+        for _, step in list(state.open.values()):
+            self._write_step(state, step)  # never ended: written as incomplete
+        self._write_header(state)
+        if self._on_finished is not None:
+            self._on_finished(trace, list(state.steps))
+
+    def _forget_old(self) -> None:
+        finished = [state for state in self._states.values() if state.finished]
+        old = finished[: max(0, len(finished) - FINISHED_KEPT)]
+        horizon = utc_now() - MAX_AGE
+        old += [state for state in self._states.values() if not state.finished and state.touched < horizon]
+        if len(self._states) - len(old) > MAX_TRACES:
+            old.append(next(iter(self._states.values())))
+        for state in old:
+            state.root.closed = True
+            self._states.pop(state.root.id, None)
+
+
+def _outcome(failure: Failure | None) -> tuple[Any, str | None]:
+    if failure is None or failure.kind == "interrupted":
+        return "ok", None
+    if failure.kind == "error":
+        return "error", failure.text
+    return "incomplete", failure.text
+
+
+def _has_id(call_id: str, call: _Call) -> bool:
+    return call.id == call_id
+
+
+def _matches(step: Step, call: _Call) -> bool:
+    if step.tool_call_id:
+        return call.id == step.tool_call_id
+    return call.answer is None and call.name == step.name
+
+
+def _internal(tag: str) -> bool:
+    return tag.startswith(("seq:step:", "graph:step:", "langsmith:"))

@@ -1,0 +1,244 @@
+"""LangChain messages and tools to the project's own types, and back.
+
+What a model can see of a message is kept: its text, its reasoning, its tool calls (malformed
+ones too) and the status of a tool's result. Message ids, response metadata and usage are not
+part of a conversation and are read elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
+from langchain_core.messages.tool import invalid_tool_call, tool_call
+from langchain_core.utils.function_calling import convert_to_openai_tool
+
+from flashtrace_agent.message import Message, Role, ToolCall, ToolSchema
+
+_ROLES: dict[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "ai": "assistant",
+    "tool": "tool",
+    "function": "tool",
+    "ipython": "tool",
+}
+
+# Blocks that repeat what `tool_calls` already says.
+_CALL_BLOCKS = frozenset(
+    {
+        "tool_use",
+        "tool_call",
+        "tool_call_chunk",
+        "invalid_tool_call",
+        "function_call",
+        "server_tool_call",
+        "server_tool_call_chunk",
+        "input_json_delta",
+    }
+)
+_REASONING_BLOCKS = frozenset({"reasoning", "reasoning_content", "thinking", "redacted_thinking"})
+
+
+def from_langchain(message: BaseMessage) -> Message:
+    """Return the message as the project's own type; the original is not touched."""
+    role = _role(message)
+    text, reasoning = _text_and_reasoning(message.content)
+    return Message(
+        role=role,
+        content=text,
+        reasoning=_reasoning(message, reasoning) if role == "assistant" else None,
+        tool_calls=_tool_calls(message) if isinstance(message, AIMessage) else (),
+        tool_call_id=message.tool_call_id if isinstance(message, ToolMessage) else None,
+        name=message.name or None,
+        status="error" if getattr(message, "status", None) == "error" else "ok",
+        example=_is_example(message),
+    )
+
+
+def to_langchain(message: Message) -> BaseMessage:
+    """Return the LangChain message; `from_langchain` undoes it."""
+    extra: dict[str, Any] = {}
+    if message.reasoning is not None:
+        extra["reasoning_content"] = message.reasoning
+    if message.example:
+        extra["example"] = True
+    common: dict[str, Any] = {"content": message.content, "name": message.name, "additional_kwargs": extra}
+    match message.role:
+        case "system":
+            return SystemMessage(**common)
+        case "user":
+            return HumanMessage(**common)
+        case "tool":
+            return ToolMessage(
+                **common,
+                tool_call_id=message.tool_call_id or "",
+                status="error" if message.status == "error" else "success",
+            )
+        case "assistant":
+            return AIMessage(
+                **common,
+                tool_calls=[
+                    tool_call(name=call.name, args=dict(call.arguments), id=call.id)
+                    for call in message.tool_calls
+                    if not isinstance(call.arguments, str)
+                ],
+                invalid_tool_calls=[
+                    invalid_tool_call(name=call.name, args=call.arguments, id=call.id)
+                    for call in message.tool_calls
+                    if isinstance(call.arguments, str)
+                ],
+            )
+
+
+def tool_schemas(tools: Iterable[Any]) -> list[ToolSchema]:
+    """Read the tools a chat model was given, in whatever provider's form.
+
+    OpenAI (with and without its ``function`` wrapper), Anthropic (``input_schema``), Gemini
+    (``function_declarations``), a server's built-in tool (only a ``type``), and tool objects
+    or functions, as `bind_tools` takes them, are understood.
+    """
+    schemas: list[ToolSchema] = []
+    for tool in tools:
+        if not isinstance(tool, Mapping):
+            schemas.append(ToolSchema.from_openai(convert_to_openai_tool(tool)))
+        elif "function_declarations" in tool:
+            schemas.extend(tool_schemas(tool["function_declarations"]))
+        else:
+            schemas.append(_schema(tool))
+    return schemas
+
+
+def offered_tools(params: Mapping[str, Any]) -> list[ToolSchema]:
+    """Return the tools in a chat model's ``invocation_params``, empty where there are none."""
+    return tool_schemas(params.get("tools") or params.get("functions") or ())
+
+
+def content_text(content: Any) -> str:
+    """Return any tool result or content as text: blocks joined, other objects as JSON."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return _text_and_reasoning(content)[0]
+    if content is None:
+        return ""
+    try:
+        return json.dumps(content, ensure_ascii=False)
+    except (TypeError, ValueError):
+        return str(content)
+
+
+def _role(message: BaseMessage) -> Role:
+    match message:
+        case SystemMessage():
+            return "system"
+        case HumanMessage():
+            return "user"
+        case AIMessage():
+            return "assistant"
+        case ToolMessage() | FunctionMessage():
+            return "tool"
+        case ChatMessage():
+            return _ROLES.get(message.role.lower(), "user")
+        case _:
+            return _ROLES.get(message.type, "user")
+
+
+def _text_and_reasoning(content: str | Sequence[Any]) -> tuple[str, str | None]:
+    if isinstance(content, str):
+        return content, None
+    text: list[str] = []
+    thoughts: list[str] = []
+    for block in content:
+        if isinstance(block, str):
+            text.append(block)
+        elif not isinstance(block, Mapping):
+            text.append(str(block))
+        elif block.get("type") in _REASONING_BLOCKS:
+            thoughts.append(_thought(block))
+        elif block.get("type") not in _CALL_BLOCKS:
+            text.append(_block_text(block))
+    return "".join(text), "".join(thoughts) or None
+
+
+def _thought(block: Mapping[str, Any]) -> str:
+    for key in ("reasoning", "thinking", "reasoning_content", "text"):
+        value = block.get(key)
+        if isinstance(value, str):
+            return value
+        if isinstance(value, Mapping):  # Bedrock: {"reasoning_content": {"text": …}}
+            return str(value.get("text", ""))
+    parts = block.get("summary") or block.get("content") or ()
+    return "\n".join(part.get("text", "") for part in parts if isinstance(part, Mapping))
+
+
+def _block_text(block: Mapping[str, Any]) -> str:
+    for key in ("text", "refusal"):
+        if isinstance(block.get(key), str):
+            return cast("str", block[key])
+    if "json" in block:
+        return json.dumps(block["json"], ensure_ascii=False, default=str)
+    if "type" in block:
+        return f"[{block['type']}]"  # an image, a file: a place in the text, without the bytes
+    return json.dumps(dict(block), ensure_ascii=False, default=str)
+
+
+def _reasoning(message: BaseMessage, from_blocks: str | None) -> str | None:
+    if from_blocks is not None:
+        return from_blocks
+    for key in ("reasoning_content", "reasoning"):
+        value = message.additional_kwargs.get(key)
+        if isinstance(value, str):
+            return value
+        if isinstance(value, Mapping):  # OpenAI's Responses API before content blocks
+            return _thought(value) or None
+    return None
+
+
+def _tool_calls(message: AIMessage) -> tuple[ToolCall, ...]:
+    calls = [
+        ToolCall(id=call["id"] or "", name=call["name"], arguments=call["args"])
+        for call in message.tool_calls
+    ]
+    calls += [
+        ToolCall(id=call["id"] or "", name=call["name"] or "", arguments=call["args"] or "")
+        for call in message.invalid_tool_calls
+    ]
+    legacy = message.additional_kwargs.get("function_call")
+    if not calls and isinstance(legacy, Mapping):
+        calls.append(ToolCall("", str(legacy.get("name", "")), _arguments(legacy.get("arguments", ""))))
+    return tuple(calls)
+
+
+def _arguments(text: str) -> dict[str, Any] | str:
+    try:
+        parsed = json.loads(text)
+    except (TypeError, ValueError):
+        return text
+    return parsed if isinstance(parsed, dict) else text
+
+
+def _is_example(message: BaseMessage) -> bool:
+    return bool(message.additional_kwargs.get("example")) or (message.name or "").startswith("example")
+
+
+def _schema(tool: Mapping[str, Any]) -> ToolSchema:
+    function = tool.get("function", tool)
+    name = function.get("name") or tool.get("type") or "unknown"
+    parameters = function.get("parameters") or function.get("input_schema") or {}
+    if isinstance(parameters, str):  # Gemini's declarations arrive as JSON text from some versions
+        parameters = json.loads(parameters)
+    return ToolSchema(str(name), function.get("description") or "", parameters)

@@ -1,0 +1,221 @@
+"""One run's events to one step: names, messages, token ids, usage and settings in their places."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+
+from flashtrace_agent.message import Message
+from flashtrace_agent.trace import Fidelity, Step, make_id
+
+from .convert import content_text, from_langchain, offered_tools
+from .events import Failure, ModelEnded, ModelStarted, ToolEnded, ToolStarted
+from .runs import Run
+from .snapshot import Snapshot
+
+SAMPLING = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "seed",
+    "max_new_tokens",
+    "max_tokens",
+    "max_completion_tokens",
+    "stop",
+)
+"""Invocation parameters that are kept in a step's settings where they are set."""
+
+UNFINISHED = "text only: the call did not finish"
+
+
+def step_id(run: Run) -> str:
+    """Return the id of the step a run becomes."""
+    return make_id(run.started_at, str(run.id))
+
+
+def open_model_step(event: ModelStarted, trace_id: str) -> Step:
+    """Return the step of a model call that has begun."""
+    run, params = event.run, event.params
+    messages = [from_langchain(snapshot.thaw()) for snapshot in event.messages]
+    if event.prompt is not None:
+        messages = [Message("user", event.prompt)]
+    return Step(
+        id=step_id(run),
+        trace_id=trace_id,
+        kind="model",
+        name=run.name,
+        started_at=run.started_at,
+        input=messages,
+        tools=offered_tools(params),
+        model=_first_text(params.get("model_name"), params.get("model"), run.metadata.get("ls_model_name")),
+        settings={key: plain(params[key]) for key in SAMPLING if params.get(key) is not None},
+        fidelity=Fidelity.APPROXIMATE,
+        fidelity_reason=UNFINISHED,
+    )
+
+
+def close_model_step(step: Step, event: ModelEnded) -> None:
+    """Complete the step of a model call that has ended."""
+    step.ended_at = event.at
+    _close(step, event.failure)
+    message = event.message.thaw() if event.message is not None else None
+    if message is not None:
+        step.output = from_langchain(message)
+    elif event.text is not None:
+        step.output = Message("assistant", event.text)
+    metadata = message.response_metadata if message is not None else {}
+    step.model = _first_text(metadata.get("model_name"), metadata.get("model"), step.model)
+    info = event.generation_info or {}
+    step.finish_reason = _first_text(
+        metadata.get("finish_reason"),
+        metadata.get("stop_reason"),
+        metadata.get("done_reason"),
+        info.get("finish_reason"),
+    )
+    step.usage = _usage(message, event.llm_output or {})
+    _set_token_ids(step, metadata.get("flashtrace"))
+
+
+def open_tool_step(event: ToolStarted, trace_id: str) -> Step:
+    """Return the step of a tool run that has begun."""
+    arguments = event.arguments
+    return Step(
+        id=step_id(event.run),
+        trace_id=trace_id,
+        kind="tool",
+        name=event.run.name,
+        started_at=event.run.started_at,
+        tool_call_id=event.tool_call_id,
+        arguments=arguments if isinstance(arguments, str) else plain_items(arguments),
+    )
+
+
+def close_tool_step(step: Step, event: ToolEnded) -> None:
+    """Complete the step of a tool run that has ended."""
+    step.ended_at = event.at
+    _close(step, event.failure)
+    if event.failure is None:
+        message = _tool_message(event.output)
+        if message is None:
+            step.result = content_text(plain(event.output))
+            return
+        step.tool_call_id = step.tool_call_id or message.tool_call_id
+        take_result(step, message)
+
+
+def take_result(step: Step, message: ToolMessage) -> None:
+    """Give a tool step the result the model is shown, and its error where it reports one."""
+    step.result = content_text(message.content)
+    if message.status == "error":
+        step.status = "error"
+        step.error = step.error or step.result
+
+
+def answered_step(call_step: Step, index: int, message: ToolMessage) -> Step:
+    """Return the step of a call that was answered although no tool ran.
+
+    That is what a call to a tool that does not exist looks like, and a call a human rejected.
+    It begins when the model had made the call, so that it sorts before what follows.
+    """
+    call = call_step.output.tool_calls[index] if call_step.output else None
+    began = call_step.ended_at or call_step.started_at
+    step = Step(
+        id=make_id(began, f"{call_step.id}/{index}"),
+        trace_id=call_step.trace_id,
+        kind="tool",
+        name=call.name if call else message.name or "",
+        started_at=began,
+        ended_at=began,
+        parent_id=call_step.id,
+        status="ok",
+        tool_call_id=message.tool_call_id,
+    )
+    take_result(step, message)
+    return step
+
+
+def tool_answer(snapshot: Snapshot) -> ToolMessage | None:
+    """Return the pictured message where it is a tool's result."""
+    message = snapshot.thaw()
+    return message if isinstance(message, ToolMessage) else None
+
+
+def plain(value: Any) -> Any:
+    """Return a JSON-ready copy of a value; what JSON has no form for becomes its text."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if hasattr(value, "model_dump"):
+        return plain(value.model_dump())
+    return str(value)
+
+
+def plain_items(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries that are plain JSON values; objects a framework injects are left out."""
+    return {str(key): plain(value) for key, value in values.items() if _is_plain(value)}
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(_is_plain(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return all(_is_plain(item) for item in value)
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def _close(step: Step, failure: Failure | None) -> None:
+    if failure is None:
+        step.status = "ok"
+    elif failure.kind == "error":
+        step.status, step.error = "error", failure.text
+    else:
+        step.status = "incomplete"
+
+
+def _tool_message(output: Any) -> ToolMessage | None:
+    if isinstance(output, Snapshot):
+        return tool_answer(output)
+    update = getattr(output, "update", None)  # a tool that returns LangGraph's Command
+    messages = update.get("messages", ()) if isinstance(update, Mapping) else ()
+    if not isinstance(messages, Sequence):
+        return None
+    return next((message for message in messages if isinstance(message, ToolMessage)), None)
+
+
+def _usage(message: BaseMessage | None, llm_output: Mapping[str, Any]) -> dict[str, int]:
+    reported = message.usage_metadata if isinstance(message, AIMessage) else None
+    if reported:
+        return {
+            "prompt_tokens": reported["input_tokens"],
+            "completion_tokens": reported["output_tokens"],
+        }
+    counts = llm_output.get("token_usage") or llm_output.get("usage") or {}
+    if not isinstance(counts, Mapping):
+        return {}
+    names = ("prompt_tokens", "completion_tokens")
+    return {name: counts[name] for name in names if isinstance(counts.get(name), int)}
+
+
+def _set_token_ids(step: Step, exact: Any) -> None:
+    """Take the ids the generating process reported; without them the step is known as text only."""
+    ids = exact if isinstance(exact, Mapping) else {}
+    prompt, completion = ids.get("prompt_token_ids"), ids.get("completion_token_ids")
+    if not prompt or completion is None:
+        if step.status == "ok":
+            step.fidelity_reason = f"text only: {step.model or step.name} reports no token ids"
+        return
+    step.prompt_ids, step.completion_ids = list(prompt), list(completion)
+    step.fidelity = Fidelity.EXACT
+    step.fidelity_reason = "ids from the generating process"
+    for key in ("chat_template_hash", "template_kwargs", "chat_template"):
+        if ids.get(key) is not None:
+            step.settings[key] = plain(ids[key])
+
+
+def _first_text(*candidates: Any) -> str | None:
+    return next((text for text in candidates if isinstance(text, str) and text), None)
