@@ -28,7 +28,7 @@ NOTE = (
     "a changed prompt shows what would have happened without it."
 )
 
-_FIDELITY_HELP = {
+FIDELITY_HELP = {
     "exact": "The token ids come from the process or server that generated them.",
     "rendered": "The token ids were re-rendered with the chat template, and their count agrees.",
     "approximate": "Only the text was known, or a stand-in model was used: read the scores with care.",
@@ -124,7 +124,7 @@ def _item(attribution: Attribution, sequence: int) -> dict[str, Any]:
         "method": attribution.method,
         "model": attribution.model,
         "fidelity": attribution.fidelity,
-        "fidelity_help": _FIDELITY_HELP.get(attribution.fidelity, ""),
+        "fidelity_help": FIDELITY_HELP.get(attribution.fidelity, ""),
         "views": views,
     }
 

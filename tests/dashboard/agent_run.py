@@ -160,16 +160,16 @@ def attribute(writer: Writer, target_name: str, target: Span, through: Span, see
     """Return scores that follow the writer's heat, with two hops through the reasoning."""
     random = np.random.default_rng(seed)
     n = len(writer.tokens)
-    base = random.gamma(0.35, 0.6, n)
+    base = random.gamma(0.22, 0.35, n)
     for span, heat in writer.heat:
         weight = heat.get(target_name, 0.0)
-        base[span.start : span.end] *= 1.0 + weight * random.gamma(0.8, 1.1, len(span))
+        base[span.start : span.end] *= 1.0 + weight * random.gamma(0.5, 1.6, len(span))
     word = writer_text(writer, target).strip(' "').lower()
     for position, token in enumerate(writer.tokens[: target.start]):
         plain = token.strip(' "').lower()
         if word and plain and (plain == word or plain.rstrip("s") == word):
-            base[position] = base[position] * 4.0 + 6.0
-    base[0] += 6.0
+            base[position] = base[position] * 2.0 + random.uniform(1.0, 4.0)
+    base[0] += 2.0
     base[target.start :] = 0.0
     raw0 = base.astype(np.float32)
     raw0[through.start : through.end] *= 6.0

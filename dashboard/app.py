@@ -1,0 +1,40 @@
+"""Entry of the dashboard; run by `flashtrace-agent dashboard`, or `streamlit run` on this file.
+
+The store's URL comes from FLASHTRACE_AGENT_STORE.
+"""
+
+import streamlit as st
+
+from flashtrace_agent.dashboard.access import require_token
+from flashtrace_agent.dashboard.text import plain
+from flashtrace_agent.errors import FlashTraceError
+
+# As data inside the page: Streamlit would fetch the icons it names from elsewhere.
+ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">'
+    '<rect width="16" height="16" rx="3.5" fill="#c2410c"/>'
+    '<path d="M3.5 5h9M3.5 8h6M3.5 11h4" stroke="#fff" stroke-width="1.8" stroke-linecap="round"/></svg>'
+)
+
+# The content is tables and prompts: it may take the width, and begins right below the menu.
+STYLE = """<style>
+.stMainBlockContainer { padding: 4.6rem 2.5rem 3rem; max-width: 125rem; }
+.stMainBlockContainer h2 { padding: 0 0 .2rem; }
+</style>"""
+
+st.set_page_config(page_title="flashtrace-agent", page_icon=ICON, layout="wide")
+st.html(STYLE)
+
+page = st.navigation(
+    [
+        st.Page("traces.py", title="Traces", icon=":material/list:", default=True),
+        st.Page("trace.py", title="Trace", icon=":material/account_tree:"),
+        st.Page("why.py", title="Why", icon=":material/local_fire_department:"),
+    ],
+    position="top",
+)
+require_token()
+try:
+    page.run()
+except FlashTraceError as error:
+    st.error(plain(str(error)), icon=":material/error:")

@@ -1,0 +1,90 @@
+"""Where the pages get their traces from: one store per server process, opened on first use."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterable
+
+import streamlit as st
+
+from flashtrace_agent.errors import StoreError
+from flashtrace_agent.message import ToolCall
+from flashtrace_agent.store import Store
+from flashtrace_agent.trace import Step, Trace
+
+STORE_VARIABLE = "FLASHTRACE_AGENT_STORE"
+
+
+def store_url() -> str:
+    """Return the URL of the store to show.
+
+    Raises:
+        StoreError: if the environment does not name one.
+    """
+    url = os.environ.get(STORE_VARIABLE)
+    if not url:
+        raise StoreError(
+            "The dashboard was not told which store to show: start it with `flashtrace-agent dashboard`, "
+            f"or set {STORE_VARIABLE} to a URL such as sqlite:///traces.db."
+        )
+    return url
+
+
+def open_store() -> Store:
+    """Return the store, shared by all sessions of this server."""
+    return _open(store_url())
+
+
+@st.cache_resource(show_spinner="Opening the store …")  # type: ignore[misc]
+def _open(url: str) -> Store:
+    return Store(url)
+
+
+def attribute_command(trace: Trace, step: Step) -> str:
+    """Return the shell command that attributes `step`, ready to paste."""
+    target = "tool_name" if step.output is not None and step.output.tool_calls else "answer"
+    words = ["flashtrace-agent", "attribute", trace.id, "--step", step.id, "--target", target]
+    url = store_url()
+    if url.startswith("sqlite"):  # other URLs may hold a password
+        words += ["--store", url]
+    return shlex.join(words)
+
+
+def results_of_calls(trace: Trace, step: Step) -> dict[str, Step]:
+    """Return the tool steps that answer the calls of model step `step`, by call id.
+
+    Call ids may repeat between rounds, so only tool steps that `step` caused count, or, where
+    the parent is not known, those before the next model step.
+    """
+    found: dict[str, Step] = {}
+    after = trace.steps[position_of(trace, step) + 1 :]
+    for later in after:
+        if later.kind == "tool" and later.parent_id == step.id and later.tool_call_id:
+            found.setdefault(later.tool_call_id, later)
+    for later in after:
+        if later.kind == "model":
+            break
+        if later.tool_call_id:
+            found.setdefault(later.tool_call_id, later)
+    return found
+
+
+def position_of(trace: Trace, step: Step) -> int:
+    """Return the index of `step` in its trace."""
+    return next(index for index, other in enumerate(trace.steps) if other.id == step.id)
+
+
+def unknown_tools(step: Step, calls: Iterable[ToolCall]) -> list[str]:
+    """Return the names `calls` use that the step's offered tools do not have, each once."""
+    offered = {tool.name for tool in step.tools}
+    return list(dict.fromkeys(call.name for call in calls if offered and call.name not in offered))
+
+
+def first_fault(trace: Trace) -> Step | None:
+    """Return the first step that went wrong: its status is error, or it calls an unknown tool."""
+    for step in trace.steps:
+        calls = step.output.tool_calls if step.output is not None else ()
+        if step.status == "error" or unknown_tools(step, calls):
+            return step
+    return None

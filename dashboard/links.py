@@ -1,0 +1,41 @@
+"""Permalinks: the address of a page names the trace, the step and the target it shows.
+
+A link from the menu at the top carries no query; what the session looked at last fills it in.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+TRACES = "traces.py"
+TRACE = "trace.py"
+WHY = "why.py"
+
+_NAMES = ("trace", "step", "target")
+
+
+def asked(name: str) -> str | None:
+    """Return what the address, or else this session's last page, names as ``trace``, ``step`` or ``target``."""
+    if name in st.query_params:
+        return str(st.query_params[name])
+    if any(other in st.query_params for other in _NAMES):
+        return None  # a step of another trace must not creep into a given address
+    remembered = st.session_state.get(f"last_{name}")
+    return None if remembered is None else str(remembered)
+
+
+def settle(**chosen: str | None) -> None:
+    """Write what the page shows into its address and into the session."""
+    for name in _NAMES:
+        value = chosen.get(name)
+        st.session_state[f"last_{name}"] = value
+        if value is None:
+            st.query_params.pop(name, None)
+        elif st.query_params.get(name) != value:
+            st.query_params[name] = value
+
+
+def query(trace: str, step: str | None = None, target: str | None = None) -> dict[str, str]:
+    """Return the query of a link; parts that are None are left out."""
+    parts = {"trace": trace, "step": step, "target": target}
+    return {name: value for name, value in parts.items() if value is not None}

@@ -1,0 +1,207 @@
+"""`flashtrace-agent dashboard`: serve the Streamlit app on this machine.
+
+Streamlit runs in a process of its own, told everything by flags and environment, so that a
+configuration file lying around cannot switch its telemetry on or bind it elsewhere.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import webbrowser
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import FlashTraceError
+
+TOKEN_VARIABLE = "FLASHTRACE_AGENT_DASHBOARD_TOKEN"  # noqa: S105 - the variable's name, not a token
+STORE_VARIABLE = "FLASHTRACE_AGENT_STORE"
+
+_START_SECONDS = 60.0
+_STOP_SECONDS = 5.0
+
+
+def dashboard(
+    store: Annotated[
+        str | None,
+        typer.Option(
+            envvar=STORE_VARIABLE, help="Store to show, as in sqlite:///traces.db.", show_default=False
+        ),
+    ] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to serve on.")] = 8501,
+    host: Annotated[
+        str, typer.Option(help="Address to serve on; any but this machine's own needs a token.")
+    ] = "127.0.0.1",
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar=TOKEN_VARIABLE,
+            help="Token visitors must give. The environment variable keeps it out of the process list.",
+            show_default=False,
+        ),
+    ] = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
+) -> None:
+    """Look at traces in the browser: what happened, and which tokens caused it."""
+    url = store or default_store_url()
+    check_store(url)
+    check_host(host, token)
+    check_port(host, port)
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    environment = {**os.environ, STORE_VARIABLE: url}
+    environment.pop(TOKEN_VARIABLE, None)
+    if token:
+        environment[TOKEN_VARIABLE] = token
+    raise typer.Exit(serve(streamlit_command(host, port), environment, host, port, address, not no_browser))
+
+
+def default_store_url() -> str:
+    """Return the URL of the SQLite file in the user's data folder."""
+    from platformdirs import user_data_path
+
+    return f"sqlite:///{user_data_path('flashtrace-agent') / 'traces.db'}"
+
+
+def check_store(url: str) -> None:
+    """Check that a store's file exists, rather than show an empty new one for a mistyped path.
+
+    Raises:
+        FlashTraceError: if the SQLite file is not there.
+    """
+    prefix = "sqlite:///"
+    if not url.startswith(prefix):
+        return
+    path = Path(url.removeprefix(prefix))
+    if not path.is_file():
+        raise FlashTraceError(
+            f"There is no store at {path}: run `flashtrace-agent demo` to make one, or name another with --store."
+        )
+
+
+def check_host(host: str, token: str | None) -> None:
+    """Check that nobody else can reach the dashboard without a token.
+
+    Raises:
+        FlashTraceError: if the host is not a loopback address and there is no token.
+    """
+    if token or is_loopback(host):
+        return
+    raise FlashTraceError(
+        f"Serving on {host} shows every trace to whoever reaches this machine: "
+        f"set {TOKEN_VARIABLE} to a token that visitors must give, or leave --host at 127.0.0.1."
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_port(host: str, port: int) -> None:
+    """Check that the address can be served on.
+
+    Raises:
+        FlashTraceError: if the port is taken, or the host is not this machine's.
+    """
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise FlashTraceError(
+            f"The host {host!r} is not known: pass an address of this machine as --host."
+        ) from error
+    with socket.socket(family, kind, protocol) as probe:
+        # As the server does; without it a port closed a moment ago would count as taken.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(place)
+        except OSError as error:
+            raise FlashTraceError(
+                f"Cannot serve on {host}:{port} ({error.strerror}): pass another --port, or stop what uses it."
+            ) from error
+
+
+def streamlit_command(host: str, port: int) -> list[str]:
+    """Return the command line of the server process."""
+    package = find_spec("flashtrace_agent.dashboard")
+    if package is None or not package.submodule_search_locations:
+        raise FlashTraceError("The dashboard is missing from this installation: reinstall flashtrace-agent.")
+    app = Path(next(iter(package.submodule_search_locations))) / "app.py"
+    options = {
+        "server.address": host,
+        "server.port": str(port),
+        "server.headless": "true",
+        "server.fileWatcherType": "none",
+        "browser.gatherUsageStats": "false",
+        # Pages are served under this name; without it Streamlit asks the internet for this machine's address.
+        "browser.serverAddress": host,
+        "client.toolbarMode": "viewer",
+        "client.showErrorDetails": "none",
+        "client.showErrorLinks": "false",
+        "logger.hideWelcomeMessage": "true",
+        "theme.light.primaryColor": "#c2410c",
+        "theme.dark.primaryColor": "#ea580c",
+    }
+    flags = [word for name, value in options.items() for word in (f"--{name}", value)]
+    return [sys.executable, "-m", "streamlit", "run", str(app), *flags]
+
+
+def serve(
+    command: list[str], environment: dict[str, str], host: str, port: int, address: str, browse: bool
+) -> int:
+    """Run the server until it ends or is interrupted; return the exit code for the shell."""
+    # Its own session: an interrupt from the keyboard reaches this process alone, which then
+    # stops the server in order.
+    server = subprocess.Popen(command, env=environment, start_new_session=True)  # noqa: S603 - our own words
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        if not _wait_until_it_answers(server, host, port):
+            return 1
+        typer.echo(f"Dashboard at {address} (stop with Ctrl+C)")
+        if browse:
+            webbrowser.open(address)
+        return 1 if server.wait() else 0
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if server.poll() is None:
+            server.terminate()
+            try:
+                server.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+def _wait_until_it_answers(server: subprocess.Popen[bytes], host: str, port: int) -> bool:
+    reach = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - translated, not bound
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            typer.echo("The dashboard's server ended before it was ready; its message is above.", err=True)
+            return False
+        try:
+            socket.create_connection((reach, port), timeout=1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return True
+    typer.echo(f"The dashboard's server did not answer within {_START_SECONDS:.0f} seconds.", err=True)
+    return False
