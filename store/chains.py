@@ -95,5 +95,5 @@ def _first_unknown(connection: Connection, row_type: type[Link], digests: Sequen
 
 
 @cache
-def _known(row_type: type[Link]) -> Select[tuple[str]]:
+def _known(row_type: type[Link]) -> Select[Any]:
     return select(row_type.digest).where(row_type.digest.in_(bindparam("digests", expanding=True)))

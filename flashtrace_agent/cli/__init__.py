@@ -1,0 +1,33 @@
+"""The command line ``flashtrace-agent``.
+
+Each command is a function in a file of its own, registered here by one line. A command imports
+what is heavy (torch, SQLAlchemy, Streamlit) inside its function, so that ``--help`` stays quick.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from .frame import CommandGroup, start
+from .list_traces import list_traces
+from .show import show
+
+app = typer.Typer(
+    cls=CommandGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help; Rich's takes a quarter of a second to import
+    help="Explain why an LLM agent did what it did.",
+)
+app.callback()(start)
+
+app.command("list")(list_traces)
+app.command("show")(show)
+
+
+def main() -> None:
+    """Run the command line; the console script."""
+    app(prog_name="flashtrace-agent")
+
+
+__all__ = ["app", "main"]

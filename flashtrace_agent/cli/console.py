@@ -1,0 +1,36 @@
+"""Print for a person at a terminal, and plainly into a pipe."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_PIPE_WIDTH = 400
+"""Columns when the output is no terminal: nothing is cut short for a width nobody sees."""
+
+
+def open_console() -> Console:
+    """Return a console on standard output; without colours and wide where that is a pipe."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
+
+
+def print_json(value: Any) -> None:
+    """Print `value` as indented JSON, in characters any terminal encoding can carry."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=True))
+
+
+def one_line(text: str, limit: int) -> str:
+    """Return `text` on one line of at most `limit` characters, an ellipsis where it was cut.
+
+    What a model wrote may hold escape sequences that would drive the terminal; they become spaces.
+    """
+    clean = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return clean if len(clean) <= limit else clean[: limit - 1].rstrip() + "…"

@@ -1,0 +1,105 @@
+"""``flashtrace-agent show``: one trace, step by step, with what each choice drew on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flashtrace_agent.errors import FlashTraceError
+from flashtrace_agent.trace import Step, Trace
+
+from .console import open_console, print_json
+from .options import JsonOption, StepOption, StoreOption, TraceArgument, open_store
+from .step_choice import choose_step
+
+if TYPE_CHECKING:
+    from flashtrace_agent.store import Store
+
+Summaries = dict[str, list[dict[str, Any]]]
+
+
+def show(
+    trace_id: TraceArgument,
+    step: StepOption = None,
+    as_json: JsonOption = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html", metavar="FILE", help="Write the attributions as a standalone page.", show_default=False
+        ),
+    ] = None,
+    store: StoreOption = None,
+) -> None:
+    """Show a trace and what each of its choices drew on."""
+    with open_store(store) as opened:
+        trace = opened.get_trace(trace_id)
+        chosen = trace.steps if step is None else [choose_step(trace, step)]
+        if html is not None:
+            _write_page(opened, trace, chosen, html)
+            return
+        summaries = opened.attribution_summaries(trace.id)
+    if as_json:
+        print_json(trace_json(trace, chosen, summaries))
+        return
+    from .trace_tree import trace_tree
+
+    open_console().print(trace_tree(trace, chosen, summaries))
+
+
+def trace_json(trace: Trace, steps: list[Step], summaries: Summaries) -> dict[str, Any]:
+    """Return what ``show --json`` prints. Scripts rely on these keys: add some, rename none."""
+    return {
+        "id": trace.id,
+        "name": trace.name,
+        "status": trace.status,
+        "session": trace.session,
+        "steps": [_step_json(step, summaries.get(step.id, [])) for step in steps],
+    }
+
+
+def _step_json(step: Step, attributions: list[dict[str, Any]]) -> dict[str, Any]:
+    output = step.output
+    return {
+        "id": step.id,
+        "kind": step.kind,
+        "name": step.name,
+        "parent_id": step.parent_id,
+        "status": step.status,
+        "error": step.error,
+        "input": [message.to_dict() for message in step.input],
+        "output": output.to_dict() if output else None,
+        "reasoning": output.reasoning if output else None,
+        "tool_calls": [call.to_dict() for call in output.tool_calls] if output else [],
+        "tool_call_id": step.tool_call_id,
+        "result": step.result,
+        "fidelity": step.fidelity,
+        "tokens": count_tokens(step),
+        "attributions": attributions,
+    }
+
+
+def count_tokens(step: Step) -> int | None:
+    """Return a model step's prompt and completion tokens: by ids, else as reported."""
+    ids = step.token_ids
+    if ids is not None:
+        return len(ids)
+    if step.usage:
+        return step.usage.get("prompt_tokens", 0) + step.usage.get("completion_tokens", 0)
+    return None
+
+
+def _write_page(opened: Store, trace: Trace, steps: list[Step], path: Path) -> None:
+    from flashtrace_agent.html import render_html
+
+    attributions = [found for step in steps for found in opened.get_attributions(step.id)]
+    if not attributions:
+        raise FlashTraceError(
+            f"Nothing is attributed here yet: run `flashtrace-agent attribute {trace.id}` first."
+        )
+    try:
+        path.write_text(render_html(attributions), encoding="utf-8")
+    except OSError as error:
+        raise FlashTraceError(f"{path} cannot be written ({error.strerror}): choose another file.") from error
+    typer.echo(f"Wrote {path}")
