@@ -46,6 +46,7 @@ from .steps import (
     step_id,
     take_result,
     tool_answer,
+    written_arguments,
 )
 
 MAX_TRACES = 1000
@@ -207,7 +208,7 @@ class Assembler:
             step.tool_call_id = step.tool_call_id or call.id or None
             made = call.step.output.tool_calls[call.index] if call.step.output else None
             if made is not None:  # what the model wrote, free of arguments a framework injects
-                step.arguments = made.arguments if isinstance(made.arguments, str) else dict(made.arguments)
+                step.arguments = written_arguments(made)
             return
         tool = run.enclosing_tool
         step.parent_id = step_id(tool) if tool else self._latest_text_model(state, run, step)

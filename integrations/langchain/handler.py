@@ -229,6 +229,8 @@ class FlashTraceCallbackHandler(BaseCallbackHandler):
     ) -> None:
         """Begin a model step with the messages and tools the model is given."""
         run = self._start("model", serialized, run_id, parent_run_id, tags, metadata, kwargs)
+        if run is None:
+            return
         history = messages[0] if messages else []
         params = kwargs.get("invocation_params") or {}
         answers = trailing_tool_messages(history)
@@ -248,6 +250,8 @@ class FlashTraceCallbackHandler(BaseCallbackHandler):
     ) -> None:
         """Begin a model step with the text a text-completion model is given."""
         run = self._start("model", serialized, run_id, parent_run_id, tags, metadata, kwargs)
+        if run is None:
+            return
         params = kwargs.get("invocation_params") or {}
         self._recorder.submit(ModelStarted(run, (), prompts[0] if prompts else "", params, ()))
 
@@ -278,6 +282,8 @@ class FlashTraceCallbackHandler(BaseCallbackHandler):
     ) -> None:
         """Begin a tool step."""
         run = self._start("tool", serialized, run_id, parent_run_id, tags, metadata, kwargs)
+        if run is None:
+            return
         arguments = input_str if inputs is None else dict(inputs)
         self._recorder.submit(ToolStarted(run, kwargs.get("tool_call_id"), arguments))
 
@@ -300,10 +306,10 @@ class FlashTraceCallbackHandler(BaseCallbackHandler):
         tags: Sequence[str] | None,
         metadata: Mapping[str, Any] | None,
         kwargs: Mapping[str, Any],
-    ) -> Run:
+    ) -> Run | None:
         name = _name(kind, serialized, metadata or {}, kwargs.get("name"))
         run = self._runs.start(run_id, parent_id, kind, name, tags, metadata)
-        if run.parent is None:
+        if run is not None and run.parent is None:
             self._recorder.submit(TraceStarted(run))
         return run
 

@@ -96,9 +96,15 @@ class RunTree:
         name: str,
         tags: Sequence[str] | None,
         metadata: Mapping[str, Any] | None,
-    ) -> Run:
-        """Add a run; one whose parent was never seen becomes a root of its own."""
+    ) -> Run | None:
+        """Add a run; one whose parent was never seen becomes a root of its own.
+
+        Returns None for a run that is already there: LangChain tells a handler twice where it
+        was passed in two ways.
+        """
         with self._lock:
+            if run_id in self._runs:
+                return None
             parent = self._runs.get(parent_id) if parent_id is not None else None
             run = Run(run_id, kind, name, parent, tags or (), metadata or {})
             if parent is not None:

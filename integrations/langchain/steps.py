@@ -7,7 +7,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
-from flashtrace_agent.message import Message
+from flashtrace_agent.message import Message, ToolCall
 from flashtrace_agent.trace import Fidelity, Step, make_id
 
 from .convert import content_text, from_langchain, offered_tools
@@ -131,9 +131,15 @@ def answered_step(call_step: Step, index: int, message: ToolMessage) -> Step:
         parent_id=call_step.id,
         status="ok",
         tool_call_id=message.tool_call_id,
+        arguments=written_arguments(call) if call else None,
     )
     take_result(step, message)
     return step
+
+
+def written_arguments(call: ToolCall) -> dict[str, Any] | str:
+    """Return a call's arguments as the model wrote them."""
+    return call.arguments if isinstance(call.arguments, str) else dict(call.arguments)
 
 
 def tool_answer(snapshot: Snapshot) -> ToolMessage | None:
