@@ -1,8 +1,9 @@
 """Take a completion apart into reasoning, tool calls and answer.
 
 1. Trailing end-of-turn tokens are set aside.
-2. The reasoning is split off: from ``<think>`` at the start, or from the very start where the
-   prompt already ended in ``<think>``, to ``</think>``; unclosed, it reaches to the end.
+2. The reasoning is split off: from ``<think>``, or from the very start where the prompt
+   already ended in ``<think>``, to ``</think>``. A ``<think>`` that begins the completion and
+   is not closed was cut off: all is reasoning. Elsewhere it needs its closing tag.
 3. The first format that finds a call in the rest says where the calls are.
 4. What is left is the answer.
 
@@ -52,14 +53,16 @@ def parse_completion(text: str, *, in_reasoning: bool = False) -> Completion:
         in_reasoning: True where the prompt already ended in ``<think>``.
     """
     end = _end_of_words(text)
-    reasoning, rest = _split_reasoning(text, end, in_reasoning)
-    found = _scan(text, rest, end)
+    reasoning, (before, after) = _split_reasoning(text, end, in_reasoning)
+    found: list[ParsedCall | InvalidCall] = []
     answer: list[tuple[int, int]] = []
-    position = rest
-    for piece in found:
-        answer.append(_trim(text, position, piece.start))
-        position = piece.end
-    answer.append(_trim(text, position, end))
+    for position, stop in ((0, before), (after, end)):
+        pieces = _scan(text, position, stop)
+        for piece in pieces:
+            answer.append(_trim(text, position, piece.start))
+            position = piece.end
+        answer.append(_trim(text, position, stop))
+        found += pieces
     answer_ranges = tuple((start, stop) for start, stop in answer if start < stop)
     return Completion(
         text=text,
@@ -90,26 +93,31 @@ def _end_of_words(text: str) -> int:
     return end
 
 
-def _split_reasoning(text: str, end: int, in_reasoning: bool) -> tuple[tuple[int, int] | None, int]:
-    """Return the reasoning's range, if any, and where the rest begins."""
-    start, _ = _trim(text, 0, end)
-    opened = text.startswith(THINK_OPEN, start, end)
-    if opened:
-        start += len(THINK_OPEN)
-    elif not in_reasoning:
-        close = text.find(THINK_CLOSE, 0, end)
+def _split_reasoning(
+    text: str, end: int, in_reasoning: bool
+) -> tuple[tuple[int, int] | None, tuple[int, int]]:
+    """Return the reasoning's range, if any, and the same with its tags and surroundings."""
+    first, _ = _trim(text, 0, end)
+    start = first + len(THINK_OPEN) if text.startswith(THINK_OPEN, first, end) else first
+    outer = 0
+    close = text.find(THINK_CLOSE, start, end)
+    if start == first and not in_reasoning:
         # A closing tag alone ends reasoning whose opening tag was in the prompt, unless it is
         # merely quoted in the argument of a call.
-        if close < 0 or any(
-            isinstance(piece, ParsedCall) and piece.start <= close < piece.end
-            for piece in _scan(text, 0, end)
-        ):
-            return None, 0
-    close = text.find(THINK_CLOSE, start, end)
-    stop = close if close >= 0 else end
-    reasoning = _trim(text, start, stop)
+        if close < 0 or _in_a_call(text, close, end):
+            return None, (0, 0)
+        opening = text.find(THINK_OPEN, 0, close)
+        if opening >= 0:
+            outer, start = opening, opening + len(THINK_OPEN)
+    reasoning = _trim(text, start, close if close >= 0 else end)
     rest = close + len(THINK_CLOSE) if close >= 0 else end
-    return (reasoning if reasoning[0] < reasoning[1] else None), rest
+    return (reasoning if reasoning[0] < reasoning[1] else None), (outer, rest)
+
+
+def _in_a_call(text: str, position: int, end: int) -> bool:
+    return any(
+        isinstance(piece, ParsedCall) and piece.start <= position < piece.end for piece in _scan(text, 0, end)
+    )
 
 
 def _trim(text: str, start: int, end: int) -> tuple[int, int]:
