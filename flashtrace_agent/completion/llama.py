@@ -29,16 +29,19 @@ _ATTEMPT = re.compile(
 def scan(text: str, start: int, end: int) -> list[ParsedCall | InvalidCall]:
     """Find the calls in ``text[start:end]``, in order; none means it is not this format."""
     region = text[:end]
-    tag = region.find(TAG, start)
-    body = skip_space(region, start if tag < 0 else tag + len(TAG))
-    first = body if tag < 0 else tag
-    if tag < 0 and not region.startswith("{", body):
-        return []
+    body = skip_space(region, start)
+    tagged = not region.startswith("{", body)
+    if tagged:
+        tag = region.find(TAG, start)
+        if tag < 0:
+            return []
+        body = skip_space(region, tag + len(TAG))
+    first = tag if tagged else body
     try:
-        builtin = _BUILTIN.match(region, body) if tag >= 0 else None
-        calls = [_read_builtin(region, builtin)] if builtin else _read_objects(region, body, tagged=tag >= 0)
+        builtin = _BUILTIN.match(region, body) if tagged else None
+        calls = [_read_builtin(region, builtin)] if builtin else _read_objects(region, body, tagged=tagged)
     except JsonError as error:
-        if tag < 0 and not _is_broken_call(region, body):
+        if not tagged and not _is_broken_call(region, body):
             return []
         attempt = region[first:]
         name = builtin.group(1) if builtin else guess_name(attempt)

@@ -4,7 +4,7 @@
 2. The reasoning is split off: from ``<think>``, or from the very start where the prompt
    already ended in ``<think>``, to ``</think>``. A ``<think>`` that begins the completion and
    is not closed was cut off: all is reasoning. Elsewhere it needs its closing tag.
-3. The first format that finds a call in the rest says where the calls are.
+3. The format that finds the first call in the rest says where the calls are.
 4. What is left is the answer.
 
 A further call format is one module with a ``scan`` function, and one line in `FORMATS`.
@@ -22,7 +22,8 @@ __all__ = ["Completion", "InvalidCall", "ParsedArgument", "ParsedCall", "parse_c
 Scan = Callable[[str, int, int], Sequence[ParsedCall | InvalidCall]]
 
 FORMATS: tuple[Scan, ...] = (hermes.scan, llama.scan)
-"""The call formats, tried in this order."""
+"""The call formats. Where several find something, the one that does first in the text is right:
+what looks like another format's tag lies inside its call."""
 
 END_TOKENS = (
     "<|im_end|>",
@@ -76,11 +77,8 @@ def parse_completion(text: str, *, in_reasoning: bool = False) -> Completion:
 
 
 def _scan(text: str, start: int, end: int) -> Sequence[ParsedCall | InvalidCall]:
-    for scan in FORMATS:
-        found = scan(text, start, end)
-        if found:
-            return found
-    return ()
+    findings = [found for scan in FORMATS if (found := scan(text, start, end))]
+    return min(findings, key=lambda found: found[0].start, default=())
 
 
 def _end_of_words(text: str) -> int:
