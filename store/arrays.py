@@ -5,8 +5,8 @@ float64, all little-endian) and the values. Codec 1 groups the values' first byt
 second bytes and so on, and deflates: high bytes of token ids and exponents of scores repeat.
 Codec 0 leaves the values as they are, where that is no longer.
 
-Measured on 256-id links of a 150k vocabulary: 2.0 bytes per id; on 4,000-token scores: 1.7
-bytes per score.
+Measured, header included: 2.6 bytes per id on links of 256 ids drawn evenly from a vocabulary of
+150,000 (text repeats itself, so takes less), 1.6 to 1.8 bytes per score on 4,000 scores.
 """
 
 from __future__ import annotations

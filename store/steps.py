@@ -29,7 +29,7 @@ def write_step_row(connection: Connection, step: Step) -> None:
         "ended_at": step.ended_at,
         "parent_id": step.parent_id,
         "status": step.status,
-        "tokens": _count_tokens(step),
+        "tokens": count_tokens(step),
         "model": step.model,
         "fidelity": None if step.fidelity is None else str(step.fidelity),
         "fidelity_reason": step.fidelity_reason,
@@ -92,15 +92,14 @@ def read_steps(session: Session, rows: Sequence[StepRow]) -> list[Step]:
     return steps
 
 
-def _count_tokens(step: Step) -> int | None:
-    if step.kind != "model":
-        return None
+def count_tokens(step: Step) -> int | None:
+    """Return a model step's prompt and completion tokens: by ids, else as reported, else None."""
     ids = step.token_ids
     if ids is not None:
         return len(ids)
-    if step.usage:
+    if "prompt_tokens" in step.usage or "completion_tokens" in step.usage:
         return step.usage.get("prompt_tokens", 0) + step.usage.get("completion_tokens", 0)
-    return len(step.prompt_ids) if step.prompt_ids is not None else None
+    return None
 
 
 def _plain_tool(tool: ToolSchema) -> dict[str, object]:
