@@ -1,0 +1,191 @@
+"""The decoding loop: token ids in, token ids out, one at a time.
+
+A loop of our own instead of `model.generate`, because an agent re-sends its whole history with
+each call: the keys and values of the longest common prefix are taken over from the call before,
+and only the new tokens are run. Greedy decoding gives the ids `model.generate(do_sample=False)`
+gives.
+
+1. Take over the cache for the longest common prefix; at least the last token is run again.
+2. Run the rest of the prompt at once, then each chosen token alone.
+3. Choose: the largest logit, or a draw after transformers' temperature, top-k and top-p.
+4. Put the cache back, however the loop ends.
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Collection, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import (
+    DynamicCache,
+    LogitsProcessorList,
+    RepetitionPenaltyLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+from transformers.cache_utils import DynamicLayer
+
+from flashtrace_agent.model_lock import model_lock
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a token is chosen.
+
+    Attributes:
+        temperature: 0 for the most likely token each time; above, draws from flatter and
+            flatter distributions.
+        top_k: draw from the k most likely tokens only; None for all.
+        top_p: draw from the most likely tokens that hold this share together; None for all.
+        seed: makes the draws repeatable; None for fresh ones.
+    """
+
+    temperature: float = 0.0
+    top_k: int | None = None
+    top_p: float | None = None
+    seed: int | None = None
+
+
+class PrefixCache:
+    """The keys and values of the last sequence that was run, for the next one to begin with.
+
+    One sequence at most is kept. `take` hands it out for good, so two generations that overlap
+    never share one: the second starts afresh, and the last to end is kept.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ids: list[int] = []
+        self._past: DynamicCache | None = None
+
+    def take(self, input_ids: Sequence[int]) -> tuple[DynamicCache | None, int]:
+        """Return a cache of a prefix of `input_ids` and its length; ``(None, 0)`` where there is none.
+
+        The prefix is shorter than `input_ids`, because the last token's logits are needed.
+        """
+        with self._lock:
+            past, ids = self._past, self._ids
+            self._past, self._ids = None, []
+        if past is None:
+            return None, 0
+        common = _common_prefix(ids, input_ids[:-1])
+        surplus = len(ids) - common
+        if common == 0 or (surplus and not _can_crop(past)):
+            return None, 0
+        if surplus:
+            past.crop(-surplus)
+        return past, common
+
+    def put(self, ids: Sequence[int], past: DynamicCache) -> None:
+        """Keep the cache of a sequence, in place of the one before."""
+        with self._lock:
+            self._past, self._ids = past, list(ids)
+
+    def clear(self) -> None:
+        """Free the memory."""
+        with self._lock:
+            self._past, self._ids = None, []
+
+
+def generate(
+    model: Any,
+    input_ids: Sequence[int],
+    *,
+    max_new_tokens: int,
+    stop_ids: Collection[int] = (),
+    sampling: Sampling | None = None,
+    cache: PrefixCache | None = None,
+) -> Generator[int, None, None]:
+    """Yield the ids a causal LM writes after `input_ids`.
+
+    The model's lock is held for each forward pass and released between them, so that an
+    iterator may be left unfinished, or moved to another thread, at any token.
+
+    Args:
+        model: a transformers causal LM.
+        input_ids: the prompt, at least one id.
+        max_new_tokens: at most this many.
+        stop_ids: ids that end the generation; the one that does is yielded too.
+        sampling: how tokens are chosen; greedy by default.
+        cache: where the keys and values of the call before are, and this call's will be.
+    """
+    sequence = list(input_ids)
+    choose = _Chooser(model, sampling or Sampling())
+    past, known = cache.take(sequence) if cache is not None else (None, 0)
+    if past is None:
+        past, known = DynamicCache(config=model.config), 0
+    extra = {"logits_to_keep": 1} if _takes_logits_to_keep(model) else {}
+    device = model.get_input_embeddings().weight.device
+    intact = True
+    try:
+        for _ in range(max_new_tokens):
+            pending = torch.tensor([sequence[known:]], device=device)  # (1, new tokens)
+            intact = False
+            with model_lock(model), torch.no_grad():
+                output = model(input_ids=pending, past_key_values=past, use_cache=True, **extra)
+                token = choose(sequence, output.logits[:, -1, :])
+            intact = True
+            known = len(sequence)
+            sequence.append(token)
+            yield token
+            if token in stop_ids:
+                return
+    finally:
+        # A forward pass that raised may have extended some layers and not others.
+        if cache is not None and intact:
+            cache.put(sequence[:known], past)
+
+
+class _Chooser:
+    """Picks the next id from the last position's logits, as transformers' `generate` would."""
+
+    def __init__(self, model: Any, sampling: Sampling) -> None:
+        self._greedy = sampling.temperature == 0
+        self._processors = LogitsProcessorList()
+        config = getattr(model, "generation_config", None)
+        penalty = getattr(config, "repetition_penalty", None)
+        if penalty is not None and penalty != 1.0:
+            self._processors.append(RepetitionPenaltyLogitsProcessor(penalty))
+        self._generator: torch.Generator | None = None
+        if self._greedy:
+            return
+        self._processors.append(TemperatureLogitsWarper(sampling.temperature))
+        if sampling.top_k is not None:
+            self._processors.append(TopKLogitsWarper(sampling.top_k))
+        if sampling.top_p is not None and sampling.top_p < 1:
+            self._processors.append(TopPLogitsWarper(sampling.top_p))
+        if sampling.seed is not None:
+            self._generator = torch.Generator(device="cpu").manual_seed(sampling.seed)
+
+    def __call__(self, sequence: Sequence[int], logits: torch.Tensor) -> int:
+        scores = logits.float()  # (1, vocabulary)
+        if self._processors:
+            scores = self._processors(torch.tensor([sequence], device=scores.device), scores)
+        if self._greedy:
+            return int(scores.argmax(dim=-1))
+        # Drawn on the CPU, so that a seed means the same on every device.
+        shares = scores.softmax(dim=-1).cpu()
+        return int(torch.multinomial(shares, num_samples=1, generator=self._generator))
+
+
+def _common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
+    length = 0
+    for x, y in zip(a, b, strict=False):
+        if x != y:
+            break
+        length += 1
+    return length
+
+
+def _can_crop(past: DynamicCache) -> bool:
+    # Sliding windows and recurrent states have forgotten what a shorter sequence would need.
+    return all(type(layer) is DynamicLayer for layer in past.layers)
+
+
+def _takes_logits_to_keep(model: Any) -> bool:
+    return "logits_to_keep" in inspect.signature(model.forward).parameters
