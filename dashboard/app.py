@@ -1,6 +1,7 @@
 """Entry of the dashboard; run by `flashtrace-agent dashboard`, or `streamlit run` on this file.
 
-The store's URL comes from FLASHTRACE_AGENT_STORE.
+The store's URL comes from FLASHTRACE_AGENT_STORE; without it, it is the file in the user's
+data folder.
 """
 
 import streamlit as st

@@ -41,8 +41,10 @@ def show_history(messages: Sequence[Message]) -> None:
                 show_message(message, calls)
         elif kind == "system":
             for message in members:
-                label = f"System prompt ({len(message.content):,} characters): {plain(clip(message.content, 60))}"
-                with st.expander(label, icon=_AVATARS["system"]):
+                size = f"{len(message.content):,} characters"
+                with st.expander(
+                    f"System prompt ({size}): {plain(clip(message.content, 60))}", icon=_AVATARS["system"]
+                ):
                     st.code(message.content, language=None, wrap_lines=True)
         else:
             count = sum(message.role == "user" for message in members)
@@ -57,8 +59,8 @@ def show_message(message: Message, calls: Mapping[str, ToolCall]) -> None:
     with st.chat_message(message.role, avatar=_AVATARS[message.role]):
         if message.role == "tool":
             call = calls.get(message.tool_call_id or "")
-            answered = plain(call_text(call)) if call else plain(message.tool_call_id or "a call that is not here")
-            st.caption(f"result of {answered}")
+            answered = call_text(call) if call else message.tool_call_id or "a call that is not here"
+            st.caption(f"result of {plain(answered)}")
             show_result(message.content, failed=message.status == "error")
             return
         if message.reasoning:

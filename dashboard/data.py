@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Iterable
 
 import streamlit as st
 
-from flashtrace_agent.errors import StoreError
 from flashtrace_agent.message import ToolCall
 from flashtrace_agent.store import Store
 from flashtrace_agent.trace import Step, Trace
 
-STORE_VARIABLE = "FLASHTRACE_AGENT_STORE"
-
-
-def store_url() -> str:
-    """Return the URL of the store to show.
-
-    Raises:
-        StoreError: if the environment does not name one.
-    """
-    url = os.environ.get(STORE_VARIABLE)
-    if not url:
-        raise StoreError(
-            "The dashboard was not told which store to show: start it with `flashtrace-agent dashboard`, "
-            f"or set {STORE_VARIABLE} to a URL such as sqlite:///traces.db."
-        )
-    return url
-
 
 def open_store() -> Store:
     """Return the store, shared by all sessions of this server."""
-    return _open(store_url())
+    store: Store = _open(Store.default_url())
+    return store
 
 
-@st.cache_resource(show_spinner="Opening the store …")  # type: ignore[misc]
+@st.cache_resource(show_spinner="Opening the store …")  # type: ignore[untyped-decorator]
 def _open(url: str) -> Store:
     return Store(url)
 
@@ -45,7 +27,7 @@ def attribute_command(trace: Trace, step: Step) -> str:
     """Return the shell command that attributes `step`, ready to paste."""
     target = "tool_name" if step.output is not None and step.output.tool_calls else "answer"
     words = ["flashtrace-agent", "attribute", trace.id, "--step", step.id, "--target", target]
-    url = store_url()
+    url = Store.default_url()
     if url.startswith("sqlite"):  # other URLs may hold a password
         words += ["--store", url]
     return shlex.join(words)

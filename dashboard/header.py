@@ -37,7 +37,7 @@ def show_step_facts(step: Step) -> None:
                 st.badge(plain(step.model), color="gray", icon=":material/memory:", help="Model")
             counts = _token_counts(step)
             if counts:
-                st.badge(plain(counts), color="gray", icon=":material/token:", help="Tokens of prompt and completion")
+                st.badge(plain(counts), color="gray", icon=":material/token:", help="Prompt and completion")
         took = duration(step.started_at, step.ended_at)
         if took:
             st.badge(plain(took), color="gray", icon=":material/timer:", help="Time the step took")

@@ -15,7 +15,7 @@ _NAMES = ("trace", "step", "target")
 
 
 def asked(name: str) -> str | None:
-    """Return what the address, or else this session's last page, names as ``trace``, ``step`` or ``target``."""
+    """Return the ``trace``, ``step`` or ``target`` of the address, or else of the page seen last."""
     if name in st.query_params:
         return str(st.query_params[name])
     if any(other in st.query_params for other in _NAMES):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +17,11 @@ from flashtrace_agent.message import ToolCall
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~<>$:&@/])")
 
 STATUS_COLOR = {"ok": "green", "error": "red", "incomplete": "orange"}
-STATUS_ICON = {"ok": ":material/check_circle:", "error": ":material/error:", "incomplete": ":material/pending:"}
+STATUS_ICON = {
+    "ok": ":material/check_circle:",
+    "error": ":material/error:",
+    "incomplete": ":material/pending:",
+}
 FIDELITY_COLOR = {"exact": "green", "rendered": "orange", "approximate": "red"}
 
 
@@ -51,7 +56,7 @@ def call_text(call: ToolCall) -> str:
 
 def arguments_text(arguments: Any) -> str:
     """Return arguments as ``name=value`` pairs; raw text where they were not an object."""
-    if not isinstance(arguments, dict):
+    if not isinstance(arguments, Mapping):
         return str(arguments)
     return ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in arguments.items())
 

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import streamlit as st
 
-from flashtrace_agent.dashboard.conversation import show_call, show_history, show_reasoning, show_result, show_tools
+from flashtrace_agent.dashboard.conversation import (
+    show_call,
+    show_history,
+    show_reasoning,
+    show_result,
+    show_tools,
+)
 from flashtrace_agent.dashboard.data import first_fault, open_store, results_of_calls, unknown_tools
 from flashtrace_agent.dashboard.header import show_step_facts, show_trace_header
 from flashtrace_agent.dashboard.links import TRACES, WHY, asked, query, settle
@@ -88,14 +96,17 @@ def _why_call(trace: Trace, step: Step, call: ToolCall, number: int) -> None:
     suffix = f"#{number}" if number > 1 else ""
     with st.container(horizontal=True):
         _why(trace, step, f"tool_name{suffix}", f"Why {plain(call.name)}?")
-        if isinstance(call.arguments, dict):
+        if isinstance(call.arguments, Mapping):
             for name in call.arguments:
                 _why(trace, step, f"argument:{name}{suffix}", f"Why this {plain(name)}?")
 
 
 def _why(trace: Trace, step: Step, target: str, label: str) -> None:
     st.page_link(
-        WHY, label=label, icon=":material/local_fire_department:", query_params=query(trace.id, step.id, target)
+        WHY,
+        label=label,
+        icon=":material/local_fire_department:",
+        query_params=query(trace.id, step.id, target),
     )
 
 
@@ -103,7 +114,9 @@ def _show_tool_step(trace: Trace, step: Step) -> None:
     caller = next((one for one in trace.steps if one.id == step.parent_id and one.kind == "model"), None)
     arguments = step.arguments if step.arguments is not None else {}
     st.markdown("##### Called as")
-    st.code(call_text(ToolCall(step.tool_call_id or "", step.name, arguments)), language="python", wrap_lines=True)
+    st.code(
+        call_text(ToolCall(step.tool_call_id or "", step.name, arguments)), language="python", wrap_lines=True
+    )
     if caller is not None:
         _why(trace, caller, "tool_name", "Why was it called?")
     st.markdown("##### Returned")

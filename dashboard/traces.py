@@ -48,10 +48,12 @@ def _empty(status: str | None) -> None:
 def main() -> None:
     """Draw the page."""
     store = open_store()
-    head, controls = st.columns([3, 4], vertical_alignment="bottom")
+    head, controls = st.columns([3, 4], vertical_alignment="center")
     head.header("Traces", anchor=False)
-    with controls.container(horizontal=True, horizontal_alignment="right", vertical_alignment="bottom"):
-        status = st.segmented_control("Status", list(STATUS_COLOR), label_visibility="collapsed", key="status")
+    with controls.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
+        status = st.segmented_control(
+            "Status", list(STATUS_COLOR), label_visibility="collapsed", key="status"
+        )
         st.button("Refresh", icon=":material/refresh:")
     if st.session_state.get("listed_status") != status:
         st.session_state["listed_status"] = status
@@ -102,7 +104,9 @@ def main() -> None:
         if starts and st.button("Newer", icon=":material/chevron_left:"):
             starts.pop()
             st.rerun()
-        if len(found) > PAGE_SIZE and st.button("Older", icon=":material/chevron_right:", icon_position="right"):
+        if len(found) > PAGE_SIZE and st.button(
+            "Older", icon=":material/chevron_right:", icon_position="right"
+        ):
             starts.append(traces[-1].id)
             st.rerun()
 

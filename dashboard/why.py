@@ -76,7 +76,7 @@ def _empty(trace: Trace, step: Step) -> None:
 
 def _show(trace: Trace, models: Sequence[Step]) -> None:
     store = open_store()
-    head, controls = st.columns([2, 3], vertical_alignment="bottom")
+    head, controls = st.columns([2, 3], vertical_alignment="center")
     head.header(f"Why: {plain(clip(trace.name, 40))}", anchor=False)
     with controls.container(horizontal=True, vertical_alignment="center"):
         step = _choose_step(trace, models)

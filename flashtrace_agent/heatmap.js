@@ -12,8 +12,9 @@ function flashtraceHeatmap(root, data, state) {
 
   const uid = "ft" + Math.random().toString(36).slice(2, 8);
   const box = element("div", "ft");
-  const controls = element("div", "ft-controls", box);
-  const facts = element("div", "ft-facts", box);
+  const head = element("div", "ft-head", box);
+  const controls = element("div", "ft-controls", head);
+  const facts = element("div", "ft-facts", head);
   const main = element("div", "ft-main", box);
   const text = element("div", "ft-text", main);
   const side = element("aside", "ft-side", main);

@@ -21,6 +21,7 @@ from typing import Annotated
 import typer
 
 from ..errors import FlashTraceError
+from .options import StoreOption, open_store
 
 TOKEN_VARIABLE = "FLASHTRACE_AGENT_DASHBOARD_TOKEN"  # noqa: S105 - the variable's name, not a token
 STORE_VARIABLE = "FLASHTRACE_AGENT_STORE"
@@ -30,12 +31,6 @@ _STOP_SECONDS = 5.0
 
 
 def dashboard(
-    store: Annotated[
-        str | None,
-        typer.Option(
-            envvar=STORE_VARIABLE, help="Store to show, as in sqlite:///traces.db.", show_default=False
-        ),
-    ] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to serve on.")] = 8501,
     host: Annotated[
         str, typer.Option(help="Address to serve on; any but this machine's own needs a token.")
@@ -49,10 +44,13 @@ def dashboard(
         ),
     ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
+    store: StoreOption = None,
 ) -> None:
     """Look at traces in the browser: what happened, and which tokens caused it."""
-    url = store or default_store_url()
-    check_store(url)
+    if store is not None:
+        check_store_exists(store)
+    with open_store(store) as opened:
+        url = opened.url
     check_host(host, token)
     check_port(host, port)
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
@@ -63,26 +61,20 @@ def dashboard(
     raise typer.Exit(serve(streamlit_command(host, port), environment, host, port, address, not no_browser))
 
 
-def default_store_url() -> str:
-    """Return the URL of the SQLite file in the user's data folder."""
-    from platformdirs import user_data_path
-
-    return f"sqlite:///{user_data_path('flashtrace-agent') / 'traces.db'}"
-
-
-def check_store(url: str) -> None:
-    """Check that a store's file exists, rather than show an empty new one for a mistyped path.
+def check_store_exists(url: str) -> None:
+    """Check that a named SQLite file exists, rather than make an empty one for a mistyped path.
 
     Raises:
-        FlashTraceError: if the SQLite file is not there.
+        FlashTraceError: if the file is not there.
     """
     prefix = "sqlite:///"
     if not url.startswith(prefix):
         return
-    path = Path(url.removeprefix(prefix))
+    path = Path(url.removeprefix(prefix).partition("?")[0])
     if not path.is_file():
         raise FlashTraceError(
-            f"There is no store at {path}: run `flashtrace-agent demo` to make one, or name another with --store."
+            f"There is no store at {path}: run `flashtrace-agent demo` to make one, "
+            "or name another with --store."
         )
 
 
@@ -129,7 +121,8 @@ def check_port(host: str, port: int) -> None:
             probe.bind(place)
         except OSError as error:
             raise FlashTraceError(
-                f"Cannot serve on {host}:{port} ({error.strerror}): pass another --port, or stop what uses it."
+                f"Cannot serve on {host}:{port} ({error.strerror}): "
+                "pass another --port, or stop what uses it."
             ) from error
 
 

@@ -122,7 +122,9 @@ def write_prompt(writer: Writer, messages: list[Message]) -> None:
         writer.add("system", line, 0, **_heat_of(line))
     writer.add("template", "\n\n# Tools\n\n<tools>\n")
     for tool in TOOLS:
-        weight = {"tool_name": 3.0, "argument:item": 1.0, "argument:field": 2.0} if tool.name == "lookup" else {}
+        weight = (
+            {"tool_name": 3.0, "argument:item": 1.0, "argument:field": 2.0} if tool.name == "lookup" else {}
+        )
         writer.add(f"tool_schema:{tool.name}", json.dumps(tool.to_openai()), None, **weight)
         writer.add("template", "\n")
     writer.add("template", "</tools><|im_end|>\n")
@@ -144,7 +146,13 @@ def write_prompt(writer: Writer, messages: list[Message]) -> None:
 def _heat_of(text: str, name: str = "system") -> dict[str, float]:
     heat: dict[str, float] = {}
     if name == "user":
-        heat = {"tool_name": 5.0, "argument:item": 9.0, "argument:field": 7.0, "answer": 3.0, "reasoning": 7.0}
+        heat = {
+            "tool_name": 5.0,
+            "argument:item": 9.0,
+            "argument:field": 7.0,
+            "answer": 3.0,
+            "reasoning": 7.0,
+        }
     elif name.startswith("tool_result"):
         heat = {"answer": 14.0}
     elif "lookup" in text and name == "system":
@@ -164,11 +172,14 @@ def attribute(writer: Writer, target_name: str, target: Span, through: Span, see
     for span, heat in writer.heat:
         weight = heat.get(target_name, 0.0)
         base[span.start : span.end] *= 1.0 + weight * random.gamma(0.5, 1.6, len(span))
+    for position, token in enumerate(writer.tokens):
+        if not token.strip().isalnum():
+            base[position] *= 0.25
     word = writer_text(writer, target).strip(' "').lower()
     for position, token in enumerate(writer.tokens[: target.start]):
         plain = token.strip(' "').lower()
         if word and plain and (plain == word or plain.rstrip("s") == word):
-            base[position] = base[position] * 2.0 + random.uniform(1.0, 4.0)
+            base[position] = base[position] + random.uniform(3.0, 7.0)
     base[0] += 2.0
     base[target.start :] = 0.0
     raw0 = base.astype(np.float32)

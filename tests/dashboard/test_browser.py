@@ -1,0 +1,271 @@
+"""The dashboard and the standalone page in a real headless Chromium, with screenshots kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from flashtrace_agent.html import render_html
+
+from .agent_run import Run, build_run
+from .browser import ARGUMENTS, SCREENSHOTS, chromium, serving
+from .conftest import fill
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+PATIENCE_MS = 60_000
+"""The machine may be busy and Streamlit loads its parts lazily."""
+
+SIZES = {"laptop": (1280, 800), "wide": (1920, 1080)}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One Chromium for the module."""
+    expect.set_options(timeout=PATIENCE_MS)
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory, good_run: Run, failed_run: Run) -> Iterator[str]:
+    """The address of a dashboard over a store with three runs."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('store') / 'traces.db'}"
+    fill(url, [build_run(1), failed_run, good_run])
+    with serving(url) as served:
+        yield served
+
+
+class Watched:
+    """A page that notes what goes wrong in it and whom it asks."""
+
+    def __init__(self, browser: Browser, scheme: str = "light", size: str = "laptop") -> None:
+        width, height = SIZES[size]
+        self.page: Page = browser.new_page(
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if scheme == "dark" else "light",
+        )
+        self.page.set_default_timeout(PATIENCE_MS)
+        self.errors: list[str] = []
+        self.strangers: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", lambda request: self._note(request.url))
+
+    def _note(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https", "ws", "wss") and parts.hostname != "127.0.0.1":
+            self.strangers.append(url)
+
+    def shoot(self, name: str) -> None:
+        """Save a screenshot once nothing is loading any more."""
+        expect(self.page.get_by_test_id("stSkeleton")).to_have_count(0)
+        self.page.wait_for_timeout(300)  # fonts and transitions
+        SCREENSHOTS.mkdir(exist_ok=True)
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+    def close(self) -> None:
+        """Close the page; fail if a script failed or something outside was asked."""
+        self.page.close()
+        assert self.errors == []
+        assert self.strangers == []
+
+
+def heat(page: Page, position: int) -> float:
+    """Return the heat a token is drawn with, 0 to 1."""
+    style = page.locator(f'.ft-t[data-pos="{position}"]').get_attribute("style") or ""
+    found = re.search(r"--heat: ([\d.]+)", style)
+    return float(found[1]) if found else 0.0
+
+
+def hottest(run: Run, step: int, target: str) -> int:
+    """Return the position of the strongest token of a target."""
+    attributions = run.attributions[run.trace.steps[step].id]
+    return next(one for one in attributions if one.target_name == target).top(1)[0].position
+
+
+def test_from_the_list_to_why(browser: Browser, address: str, good_run: Run) -> None:
+    """Open the list, a trace, ask why an argument is what it is, and read the heat map."""
+    watched = Watched(browser)
+    page = watched.page
+    page.goto(address)
+    table = page.get_by_test_id("stDataFrame")
+    table.wait_for()
+    watched.shoot("traces")
+    # The grid is a canvas: the first row lies one row below its top, the name some way in.
+    table.click(position={"x": 300, "y": 52})
+    expect(page.get_by_text("There are 12 lamps left in stock.").first).to_be_visible()
+    expect(page).to_have_url(re.compile(f"trace={good_run.trace.id}"))
+
+    page.get_by_test_id("stRadio").get_by_text("calls lookup").click()
+    page.get_by_role("link", name="Why this item?").click()
+    expect(page.locator(".ft-t").first).to_be_visible()
+    query = parse_qs(urlsplit(page.url).query)
+    assert query["target"] == ["argument:item"]
+
+    position = hottest(good_run, 0, "argument:item")
+    assert heat(page, position) == 1.0
+    expect(page.locator(".ft-t.ft-target:not(.ft-key .ft-t)")).to_have_text(["lamp"])
+    expect(page.locator(".ft-ranking:not(.ft-tokens) .ft-row").first).to_contain_text("%")
+    expect(page.locator(".ft-fidelity")).to_contain_text("exact")
+
+    page.locator(".ft-tokens .ft-row").first.click()
+    token = page.locator(f'.ft-t[data-pos="{position}"]')
+    expect(token).to_be_in_viewport()
+    page.mouse.move(5, 5)
+    token.hover()
+    tip = page.get_by_role("tooltip").filter(has=page.locator(".ft-tip-text"))
+    expect(tip).to_contain_text(f"position{position}")
+    expect(tip).to_contain_text("rank1 of")
+    watched.shoot("why-tooltip")
+    watched.close()
+
+
+def test_choosing_target_and_hop_changes_the_picture(browser: Browser, address: str, good_run: Run) -> None:
+    """Another target or hop lights up other tokens; the hop says what stayed on the reasoning."""
+    watched = Watched(browser)
+    page = watched.page
+    page.goto(f"{address}/why?trace={good_run.trace.id}&target=argument:item")
+    expect(page.locator(".ft-t").first).to_be_visible()
+    before = page.locator(".ft-side").inner_text()
+    page.get_by_role("radio", name="argument:field").or_(
+        page.get_by_role("button", name="argument:field")
+    ).first.click()
+    expect(page.locator(".ft-facts")).to_contain_text("argument:field")
+    assert page.locator(".ft-side").inner_text() != before
+    assert heat(page, hottest(good_run, 0, "argument:field")) == 1.0
+
+    page.locator(".ft-views").get_by_text("Hop 0").click()
+    expect(page.locator(".ft-remaining")).to_contain_text("46.0 %")
+    # Hop 0 still has the reasoning's own tokens, which the final score has passed on.
+    expect(page.locator(".ft-ranking .ft-row").first).to_contain_text("reasoning")
+    watched.shoot("why-hop")
+    watched.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", list(SIZES))
+def test_every_page_in_every_look(
+    browser: Browser, address: str, good_run: Run, failed_run: Run, scheme: str, size: str
+) -> None:
+    """Pages fit a laptop and a wide screen, light and dark, without scrolling sideways."""
+    watched = Watched(browser, scheme, size)
+    page = watched.page
+    pages = {
+        "trace": f"trace?trace={good_run.trace.id}&step={good_run.trace.steps[0].id}",
+        "error": f"trace?trace={failed_run.trace.id}",
+        "empty": f"why?trace={failed_run.trace.id}",
+        "why": f"why?trace={good_run.trace.id}&target=argument:item",
+    }
+    for name, path in pages.items():
+        page.goto(f"{address}/{path}")
+        expect(page.get_by_role("heading", name="warehouse agent").first).to_be_visible()
+        if name == "why":
+            expect(page.locator(".ft-t").first).to_be_visible()
+        watched.shoot(f"{name}-{scheme}-{size}")
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert contrast_at_full_heat(page) >= 4.5
+    watched.close()
+
+
+def contrast_at_full_heat(page: Page) -> float:
+    """Return the WCAG contrast of text and background on the strongest token."""
+    ratio: float = page.evaluate(
+        """() => {
+          const find = (node) => node.querySelector(".ft") ||
+            [...node.querySelectorAll("*")].map((n) => n.shadowRoot && find(n.shadowRoot)).find(Boolean);
+          const hot = [...find(document).querySelectorAll(".ft-body .ft-t")]
+            .find((token) => token.style.getPropertyValue("--heat") === "1.000");
+          const light = (color) => {
+            const canvas = document.createElement("canvas").getContext("2d");
+            canvas.fillStyle = color;
+            canvas.fillRect(0, 0, 1, 1);
+            const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map((byte) => {
+              const c = byte / 255;
+              return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+            });
+            return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+          };
+          const style = getComputedStyle(hot);
+          const [a, b] = [light(style.color), light(style.backgroundColor)].sort((x, y) => y - x);
+          return (a + 0.05) / (b + 0.05);
+        }"""
+    )
+    return ratio
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_standalone_page(browser: Browser, good_run: Run, tmp_path: Path, scheme: str) -> None:
+    """The saved page works from a file: choose a target by keyboard, walk the tokens, read the tip."""
+    path = tmp_path / "page.html"
+    attributions = good_run.attributions[good_run.trace.steps[0].id]
+    path.write_text(render_html(attributions, "Why did the agent look up the lamp?"), encoding="utf-8")
+    watched = Watched(browser, scheme)
+    page = watched.page
+    page.goto(path.as_uri())
+    select = page.get_by_label("Target")
+    select.focus()
+    page.keyboard.press("ArrowDown")
+    expect(page.locator(".ft-facts")).to_contain_text("tool_name")
+    expect(select).to_be_focused()
+
+    page.locator(".ft-text").focus()
+    page.keyboard.press("PageDown")
+    tip = page.get_by_role("tooltip")
+    expect(tip).to_contain_text("rank1 of")
+    expect(tip).to_contain_text(f"position{hottest(good_run, 0, 'tool_name')}")
+    page.keyboard.press("ArrowRight")
+    expect(tip).to_contain_text(f"position{hottest(good_run, 0, 'tool_name') + 1}")
+    watched.shoot(f"page-{scheme}")
+
+    faint = attributions[1].top(200)[-1].position
+    before = heat(page, faint)
+    page.get_by_label("Contrast").fill("100")
+    assert heat(page, faint) > before
+    assert contrast_at_full_heat(page) >= 4.5
+    watched.close()
+
+
+def test_hostile_tokens_stay_text(browser: Browser, tmp_path: Path, good_run: Run) -> None:
+    """Markup in tokens is shown as it stands and runs nothing."""
+    from dataclasses import replace
+
+    original = good_run.attributions[good_run.trace.steps[0].id][1]
+    tokens = list(original.tokens)
+    tokens[5], tokens[6], tokens[7] = "</script>", "<img src=x onerror=document.title='x'>", "\u202eevil"
+    path = tmp_path / "page.html"
+    path.write_text(render_html([replace(original, tokens=tuple(tokens))], "<b>Title</b>"), encoding="utf-8")
+    watched = Watched(browser)
+    page = watched.page
+    page.goto(path.as_uri())
+    expect(page.locator('.ft-t[data-pos="5"]')).to_have_text("</script>")
+    expect(page.locator('.ft-t[data-pos="6"]')).to_have_text(tokens[6])
+    expect(page.locator('.ft-t[data-pos="7"]')).to_have_text("⟨U+202E⟩evil")
+    assert page.locator("img").count() == 0
+    assert page.title() == "<b>Title</b>"
+    watched.close()
+
+
+def test_token_opens_the_dashboard(browser: Browser, tmp_path: Path, good_run: Run) -> None:
+    """With a token the page shows nothing but the question for it until it is given."""
+    url = f"sqlite:///{tmp_path / 'traces.db'}"
+    fill(url, [good_run])
+    with serving(url, FLASHTRACE_AGENT_DASHBOARD_TOKEN="three green lamps") as address:
+        watched = Watched(browser)
+        page = watched.page
+        page.goto(f"{address}/trace?trace={good_run.trace.id}")
+        field = page.get_by_label("Token the dashboard was started with")
+        field.fill("three red lamps")
+        field.press("Enter")
+        expect(page.get_by_text("This is not the token.")).to_be_visible()
+        assert page.get_by_text("warehouse agent").count() == 0
+        field.fill("three green lamps")
+        field.press("Enter")
+        expect(page.get_by_role("heading", name="warehouse agent")).to_be_visible()
+        watched.close()

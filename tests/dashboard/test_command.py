@@ -1,0 +1,120 @@
+"""`flashtrace-agent dashboard`: what it refuses, and how it starts and stops the server."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from flashtrace_agent.cli.dashboard import (
+    check_host,
+    check_port,
+    check_store_exists,
+    is_loopback,
+    streamlit_command,
+)
+from flashtrace_agent.errors import FlashTraceError
+
+from .browser import free_port
+
+MAIN = [sys.executable, "-c", "from flashtrace_agent.cli import main; main()"]
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.8.8", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("192.168.1.5", False),
+        ("localhost.example", False),
+        ("", False),
+    ],
+)
+def test_loopback_is_recognised(host: str, own: bool) -> None:
+    """Only addresses nobody else can reach count as this machine's own."""
+    assert is_loopback(host) is own
+
+
+def test_other_hosts_need_a_token() -> None:
+    """Serving to the network without a token is refused, with it allowed."""
+    with pytest.raises(FlashTraceError, match="FLASHTRACE_AGENT_DASHBOARD_TOKEN"):
+        check_host("0.0.0.0", None)
+    with pytest.raises(FlashTraceError, match="FLASHTRACE_AGENT_DASHBOARD_TOKEN"):
+        check_host("0.0.0.0", "")
+    check_host("0.0.0.0", "three green lamps")
+    check_host("127.0.0.1", None)
+
+
+def test_taken_port_is_one_sentence() -> None:
+    """A port in use is reported before the server starts, naming the option to change."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with pytest.raises(FlashTraceError, match="pass another --port"):
+            check_port("127.0.0.1", other.getsockname()[1])
+
+
+def test_unknown_host_is_one_sentence() -> None:
+    """A host that does not resolve is reported as such."""
+    with pytest.raises(FlashTraceError, match="--host"):
+        check_port("no-such-host.invalid", 8501)
+
+
+def test_missing_store_is_not_made(tmp_path: Path) -> None:
+    """A mistyped path is an error, and no empty file appears there."""
+    path = tmp_path / "typo.db"
+    with pytest.raises(FlashTraceError, match=r"There is no store at .*typo\.db"):
+        check_store_exists(f"sqlite:///{path}")
+    assert not path.exists()
+    check_store_exists("postgresql+psycopg://user@host/name")
+
+
+def test_server_is_told_to_stay_private() -> None:
+    """Telemetry is off, and the token is not among the words other users of the machine can see."""
+    words = streamlit_command("127.0.0.1", 8501)
+    options = dict(pairwise(words))
+    assert options["--browser.gatherUsageStats"] == "false"
+    assert options["--server.address"] == "127.0.0.1"
+    assert options["--server.headless"] == "true"
+    assert Path(words[4]).name == "app.py"
+    assert Path(words[4]).is_file()
+
+
+def test_errors_end_the_command_with_code_1(tmp_path: Path) -> None:
+    """The command line reports a missing store in one sentence."""
+    done = subprocess.run(
+        [*MAIN, "dashboard", "--store", f"sqlite:///{tmp_path / 'typo.db'}", "--no-browser"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "There is no store at" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_server_starts_and_stops_with_the_command(store_url: str, how: signal.Signals) -> None:
+    """The printed address answers, and stopping the command frees the port and exits with 0."""
+    port = free_port()
+    command = [*MAIN, "dashboard", "--store", store_url, "--port", str(port), "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            assert server.stdout.readline().startswith(f"Dashboard at http://127.0.0.1:{port}")
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=30) as answer:
+                assert answer.status == 200
+        finally:
+            server.send_signal(how)
+            assert server.wait(timeout=30) == 0
+    check_port("127.0.0.1", port)

@@ -1,0 +1,251 @@
+"""The pages, run by Streamlit without a browser."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from flashtrace_agent.attribution import Attribution
+from flashtrace_agent.trace import Trace
+
+from .agent_run import Run
+
+
+def open_page(app: AppTest, page: str, **query: str) -> AppTest:
+    """Run the app and go to a page with the given query."""
+    app.run()
+    app.query_params.clear()
+    for name, value in query.items():
+        app.query_params[name] = value
+    app.switch_page(page).run()
+    assert not app.exception
+    return app
+
+
+def shown(app: AppTest) -> dict[str, Any]:
+    """Return the attribution the heat map on the page was given."""
+    (component,) = app.get("bidi_component")
+    found: dict[str, Any] = json.loads(component.proto.json)["attributions"][0]
+    return found
+
+
+def link_labels(app: AppTest) -> list[str]:
+    """Return the labels of the page's links."""
+    return [link.proto.label for link in app.get("page_link")]
+
+
+def test_list_shows_every_trace_newest_first(app: AppTest) -> None:
+    """The table has a row per trace with what one needs to choose."""
+    app.run()
+    assert not app.exception
+    table = app.dataframe[0].value
+    assert list(table["Status"]) == [["ok"], ["error"], ["ok"]]
+    assert list(table["Tools"]) == [["lookup"], ["sofas"], ["lookup"]]
+    assert list(table["Fidelity"]) == [["exact"]] * 3
+    assert list(table["Steps"]) == [3, 2, 3]
+    assert table["Time"].is_monotonic_decreasing
+
+
+def test_list_filters_by_status(app: AppTest) -> None:
+    """The status filter leaves the traces of that status, and says so when there are none."""
+    app.run()
+    app.button_group(key="status").set_value("error").run()
+    assert list(app.dataframe[0].value["Tools"]) == [["sofas"]]
+    app.button_group(key="status").set_value("incomplete").run()
+    assert not app.dataframe
+    assert "No trace has the status incomplete" in app.info[0].value
+
+
+def test_list_pages_through_more_traces_than_fit(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Older and Newer walk through the pages without losing or repeating a trace."""
+    from flashtrace_agent.store import Store
+
+    from .agent_run import build_failed_run
+    from .conftest import fill
+
+    fill(Store.default_url(), [build_failed_run(number) for number in range(10, 70)])
+    app.run()
+    first = list(app.dataframe[0].value["Time"])
+    assert len(first) == 50
+    app.button[-1].click().run()
+    second = list(app.dataframe[0].value["Time"])
+    assert len(second) == 13
+    assert max(second) < min(first)
+    next(button for button in app.button if button.label == "Newer").click().run()
+    assert list(app.dataframe[0].value["Time"]) == first
+
+
+def test_empty_store_tells_how_to_get_a_trace(
+    app: AppTest, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without traces the list names the command that makes one."""
+    monkeypatch.setenv("FLASHTRACE_AGENT_STORE", f"sqlite:///{tmp_path / 'empty.db'}")
+    app.run()
+    assert not app.exception
+    assert app.code[0].value == "flashtrace-agent demo"
+
+
+def test_store_that_cannot_be_opened_is_one_sentence(
+    app: AppTest, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A damaged store is reported on the page, not as a traceback."""
+    (tmp_path / "bad.db").write_bytes(b"this is no database" * 100)
+    monkeypatch.setenv("FLASHTRACE_AGENT_STORE", f"sqlite:///{tmp_path / 'bad.db'}")
+    app.run()
+    assert not app.exception
+    assert len(app.error) == 1
+
+
+def test_trace_opens_at_its_last_answer(app: AppTest, good_run: Run) -> None:
+    """A good trace shows the whole conversation and what the model said last."""
+    open_page(app, "trace.py", trace=good_run.trace.id)
+    assert app.radio[0].value == good_run.trace.steps[2].id
+    assert [message.name for message in app.chat_message][-1] == "assistant"
+    assert "There are 12 lamps left in stock." in [text.value for text in app.text]
+    assert app.query_params["step"] == good_run.trace.steps[2].id
+    assert link_labels(app) == ["Why this answer?"]
+
+
+def test_trace_shows_offered_tools_and_folds_examples(app: AppTest, good_run: Run) -> None:
+    """System prompt, tools and worked examples are there, folded."""
+    open_page(app, "trace.py", trace=good_run.trace.id)
+    labels = [expander.label for expander in app.expander]
+    assert labels[0] == "Offered tools (2): lookup, reserve"
+    assert labels[1].startswith("System prompt")
+    assert labels[2] == "Worked examples (2)"
+
+
+def test_call_is_shown_with_its_result(app: AppTest, good_run: Run) -> None:
+    """A model step shows each call with the answer of the tool step it caused, and asks why."""
+    step = good_run.trace.steps[0]
+    open_page(app, "trace.py", trace=good_run.trace.id, step=step.id)
+    codes = [code.value for code in app.code]
+    place = codes.index('lookup(item="lamp", field="stock")')
+    assert json.loads(codes[place + 1]) == {"item": "lamp", "stock": 12}
+    assert link_labels(app) == ["Why this reasoning?", "Why lookup?", "Why this item?", "Why this field?"]
+
+
+def test_tool_step_shows_arguments_and_result(app: AppTest, good_run: Run) -> None:
+    """Choosing the tool step shows what it was called with and what it returned."""
+    open_page(app, "trace.py", trace=good_run.trace.id)
+    app.radio[0].set_value(good_run.trace.steps[1].id).run()
+    assert not app.exception
+    assert app.code[0].value == 'lookup(item="lamp", field="stock")'
+    assert app.query_params["step"] == good_run.trace.steps[1].id
+
+
+def test_failed_trace_opens_at_its_fault(app: AppTest, failed_run: Run) -> None:
+    """Errors are seen at a glance: the trace's, the unknown tool and the tool step's."""
+    open_page(app, "trace.py", trace=failed_run.trace.id)
+    assert app.radio[0].value == failed_run.trace.steps[0].id
+    errors = [error.value.replace("\\", "") for error in app.error]
+    assert errors[0] == failed_run.trace.error
+    assert "No tool called **sofas** was offered to the model." in errors
+    assert errors[-1] == failed_run.trace.steps[1].error
+
+
+def test_why_changes_with_the_target(app: AppTest, good_run: Run) -> None:
+    """Choosing another target sends the heat map other scores and changes the address."""
+    step = good_run.trace.steps[0]
+    open_page(app, "why.py", trace=good_run.trace.id, step=step.id, target="argument:item")
+    first = shown(app)
+    assert first["name"] == "argument:item"
+    assert first["text"] == "lamp"
+    assert [view["label"] for view in first["views"]] == ["Final", "Hop 0", "Hop 1"]
+    app.button_group[0].set_value(1).run()
+    second = shown(app)
+    assert second["name"] == "tool_name"
+    assert second["views"][0]["scores"] != first["views"][0]["scores"]
+    assert app.query_params["target"] == "tool_name"
+
+
+def test_why_changes_with_the_step(app: AppTest, good_run: Run) -> None:
+    """Choosing another step shows its targets, without complaint about the one before's."""
+    steps = good_run.trace.steps
+    open_page(app, "why.py", trace=good_run.trace.id, step=steps[0].id, target="tool_name")
+    app.selectbox[0].set_value(steps[2].id).run()
+    assert not app.exception
+    assert shown(app)["name"] == "answer"
+    assert not app.info
+
+
+def test_why_accepts_shortened_ids(app: AppTest, good_run: Run) -> None:
+    """The beginning of a trace's id is enough in an address."""
+    open_page(app, "why.py", trace=good_run.trace.id[:20], target="answer")
+    assert app.query_params["trace"] == good_run.trace.id
+
+
+def test_why_says_when_a_target_is_not_attributed(app: AppTest, good_run: Run) -> None:
+    """A link to a target without attribution shows another one and says so."""
+    open_page(app, "why.py", trace=good_run.trace.id, target="argument:colour")
+    assert "has not been attributed yet" in app.info[0].value
+    assert shown(app)["name"] == "reasoning"
+
+
+def test_step_without_attributions_tells_the_command(app: AppTest, failed_run: Run, store_url: str) -> None:
+    """The empty state has the command to paste, for this very step and store."""
+    trace: Trace = failed_run.trace
+    open_page(app, "why.py", trace=trace.id)
+    assert app.code[0].value == (
+        f"flashtrace-agent attribute {trace.id} --step {trace.steps[0].id} --target tool_name "
+        f"--store {store_url}"
+    )
+
+
+@pytest.mark.parametrize("page", ["trace.py", "why.py"])
+def test_page_without_a_trace_leads_to_the_list(app: AppTest, page: str) -> None:
+    """Coming from the menu with nothing chosen is no error."""
+    open_page(app, page)
+    assert "Choose a trace" in app.info[0].value
+    assert link_labels(app) == ["Go to the list of traces"]
+
+
+@pytest.mark.parametrize("page", ["trace.py", "why.py"])
+def test_unknown_trace_is_one_sentence(app: AppTest, page: str) -> None:
+    """An address with an id that is not in the store says so."""
+    open_page(app, page, trace="nosuchtrace")
+    assert "nosuchtrace" in app.error[0].value
+
+
+def test_menu_remembers_the_last_trace(app: AppTest, good_run: Run) -> None:
+    """Going from a trace to Why by the menu keeps the trace and the step."""
+    step = good_run.trace.steps[0]
+    open_page(app, "trace.py", trace=good_run.trace.id, step=step.id)
+    open_page(app, "why.py")
+    assert app.query_params["trace"] == good_run.trace.id
+    assert app.selectbox[0].value == step.id
+
+
+def test_approximate_fidelity_is_marked(app: AppTest, good_run: Run) -> None:
+    """The heat map is told the attribution's fidelity, to show beside the numbers."""
+    from dataclasses import replace
+
+    from flashtrace_agent.store import Store
+
+    step = good_run.trace.steps[2]
+    original: Attribution = good_run.attributions[step.id][0]
+    with Store(Store.default_url()) as store:
+        store.write_attribution(step.id, replace(original, fidelity="approximate", method="other"))
+    open_page(app, "why.py", trace=good_run.trace.id, step=step.id, target="answer")
+    app.button_group[0].set_value(1).run()
+    assert {shown(app)["fidelity"], shown(app)["method"]} & {"approximate", "other"}
+    assert "(other" in app.button_group[0].options[1].replace("\\", "")
+
+
+def test_token_is_asked_for_before_anything_is_shown(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a token set nothing of the store appears until it is given."""
+    monkeypatch.setattr("flashtrace_agent.dashboard.access._PENALTY_SECONDS", 0)
+    monkeypatch.setenv("FLASHTRACE_AGENT_DASHBOARD_TOKEN", "grüner Tee")
+    app.run()
+    assert not app.dataframe
+    app.text_input[0].set_value("wrong")
+    app.button[0].click().run()
+    assert app.error[0].value == "This is not the token."
+    assert not app.dataframe
+    app.text_input[0].set_value("grüner Tee")
+    app.button[0].click().run()
+    assert not app.exception
+    assert len(app.dataframe) == 1
