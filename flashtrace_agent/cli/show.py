@@ -60,6 +60,8 @@ def trace_json(trace: Trace, steps: list[Step], summaries: Summaries) -> dict[st
 
 
 def _step_json(step: Step, attributions: list[dict[str, Any]]) -> dict[str, Any]:
+    from flashtrace_agent.store.steps import count_tokens
+
     output = step.output
     return {
         "id": step.id,
@@ -78,16 +80,6 @@ def _step_json(step: Step, attributions: list[dict[str, Any]]) -> dict[str, Any]
         "tokens": count_tokens(step),
         "attributions": attributions,
     }
-
-
-def count_tokens(step: Step) -> int | None:
-    """Return a model step's prompt and completion tokens: by ids, else as reported."""
-    ids = step.token_ids
-    if ids is not None:
-        return len(ids)
-    if step.usage:
-        return step.usage.get("prompt_tokens", 0) + step.usage.get("completion_tokens", 0)
-    return None
 
 
 def _write_page(opened: Store, trace: Trace, steps: list[Step], path: Path) -> None:

@@ -10,10 +10,11 @@ from rich.text import Text
 from rich.tree import Tree
 
 from flashtrace_agent.message import ToolCall
+from flashtrace_agent.store.steps import count_tokens
 from flashtrace_agent.trace import Step, Trace
 
 from .console import one_line
-from .show import Summaries, count_tokens
+from .show import Summaries
 
 _STYLES = {"ok": "green", "error": "red", "incomplete": "yellow"}
 _TEXT_LIMIT = 300
@@ -146,17 +147,20 @@ def _why(step: Step, attribution: Mapping[str, Any]) -> Text:
 
 def _target_value(target: str, calls: Sequence[ToolCall]) -> str:
     """Return the words a target name stands for: ``argument:city#2`` is an argument of call 2."""
-    name, _, number = target.partition("#")
-    index = int(number) - 1 if number.isdecimal() else 0
-    if index >= len(calls):
+    name, _, number = target.rpartition("#")
+    if not name or not number.isdecimal():
+        name, number = target, "1"
+    index = int(number) - 1
+    if not 0 <= index < len(calls):
         return ""
     call = calls[index]
     if name == "tool_name":
         return call.name
-    if name.startswith("argument:") and not isinstance(call.arguments, str):
-        value = call.arguments.get(name.removeprefix("argument:"))
-        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return ""
+    argument = name.removeprefix("argument:")
+    if argument == name or isinstance(call.arguments, str) or argument not in call.arguments:
+        return ""
+    value = call.arguments[argument]
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _arguments(arguments: Mapping[str, Any] | str) -> str:
