@@ -25,19 +25,24 @@ from .markers import Range, common_prefix
 _CONTEXT = 24
 """Characters of the rendered text around a leaf that are tried with it first."""
 
-_LONG = 16
+LONG = 16
 """From this length on a string is found by itself; shorter ones need word boundaries."""
 
 
 def map_ranges(
     tokenizer: Any, rendered: str, actual: str, ranges: Sequence[Sequence[Range]]
-) -> list[list[Range]]:
-    """Carry ranges of the rendered text over to the actual one; those that are lost are dropped."""
-    if rendered == actual:
-        return [list(found) for found in ranges]
+) -> tuple[list[list[Range]], bool]:
+    """Carry ranges of the rendered text over to the actual one.
+
+    Returns:
+        The ranges, without those that are lost; and whether the texts are the same up to
+        normalisation and what is appended, so that nothing can be lost.
+    """
+    if actual.startswith(rendered):
+        return [list(found) for found in ranges], True
     normalised = _map_through_normaliser(tokenizer, rendered, actual, ranges)
     if normalised is not None:
-        return normalised
+        return normalised, True
     head = common_prefix(rendered, actual)
     tail = common_prefix(rendered[head:][::-1], actual[head:][::-1])
     shift = len(actual) - len(rendered)
@@ -46,7 +51,7 @@ def map_ranges(
         kept = [(start, end) for start, end in found if end <= head]
         kept += [(a + shift, b + shift) for a, b in found if b > head and a >= len(rendered) - tail]
         mapped.append(kept)
-    return mapped
+    return mapped, False
 
 
 def _map_through_normaliser(
@@ -74,10 +79,11 @@ def find_missing(
     pieces: Sequence[Piece],
     leaves: Sequence[Leaf],
     ranges: list[list[Range]],
-    rendered: str | None,
+    missing: Sequence[int],
+    rendered: str,
     rendered_ranges: Sequence[Sequence[Range]],
 ) -> None:
-    """Search the actual text for the leaves without a range, and enter what is found.
+    """Search the actual text for the leaves `missing` and enter what is found in `ranges`.
 
     Longer leaves come first, because they are found surely and narrow down the place of the
     others: a message lies between the messages before and after it, a tool's schema between
@@ -85,17 +91,15 @@ def find_missing(
     """
     normaliser = getattr(getattr(tokenizer, "backend_tokenizer", None), "normalizer", None)
     taken = sorted(span for found in ranges for span in found)
-    missing = [index for index, found in enumerate(ranges) if not found]
-    missing.sort(key=lambda index: -len(leaves[index].text))
-    for index in missing:
+    for index in sorted(missing, key=lambda index: -len(leaves[index].text)):
         leaf = leaves[index]
         low, high = _bounds(index, pieces, leaves, ranges, len(actual))
         shapes = _shapes(leaf.text, normaliser)
-        contexts = [("", "")]
-        if rendered is not None and rendered_ranges[index]:
+        contexts = [('"', '"'), ("", "")] if leaf.path[-1] == "name" else [("", "")]
+        if rendered_ranges[index]:
             start, end = rendered_ranges[index][0]
             before, after = rendered[max(0, start - _CONTEXT) : start], rendered[end : end + _CONTEXT]
-            contexts = [(before, after), (before, ""), ("", after), ("", "")]
+            contexts = [(before, after), (before, ""), ("", after), *contexts]
         for before, after in contexts:
             found = next(
                 (span for shape in shapes if (span := _find(actual, shape, before, after, low, high, taken))),
@@ -146,7 +150,7 @@ def _find(
     """Find a free place for a shape in ``text[low:high]``, with context that may lie outside."""
     whole = before + shape + after
     pattern = None
-    if len(whole) < _LONG:
+    if len(whole) < LONG:
         left = r"(?<!\w)" if whole[0].isalnum() else ""
         right = r"(?!\w)" if whole[-1].isalnum() else ""
         pattern = re.compile(left + re.escape(whole) + right)

@@ -36,14 +36,16 @@ def locate_leaves(
     text: str,
     *,
     add_generation_prompt: bool = True,
-) -> list[list[Range]]:
-    """Return the ranges in the rendered `text` at which each leaf is printed.
+) -> tuple[list[list[Range]], set[int]]:
+    """Find the ranges in the rendered `text` at which each leaf is printed.
 
-    A leaf that the template leaves out, or that could not be marked, has none.
+    Returns:
+        For each leaf its ranges, none where the template leaves it out or it could not be
+        marked; and the indices of the leaves that could not be marked.
     """
     search = _Search(template, conversation, leaves, text, add_generation_prompt)
-    search.add(list(range(len(leaves))))
-    return search.ranges
+    search.add(list(range(len(search.markers) // 2)))
+    return search.ranges, set(range(len(leaves))) - set(search.marked)
 
 
 class _Search:
@@ -62,6 +64,7 @@ class _Search:
         self.leaves = leaves
         self.text = text
         self.add_generation_prompt = add_generation_prompt
+        # Markers suffice for 65,000 leaves; any further ones go unmarked.
         self.markers = _free_characters(text + json.dumps(conversation, ensure_ascii=False), 2 * len(leaves))
         self.marked: list[int] = []
         self.renders_left = _MAX_RENDERS
@@ -82,7 +85,6 @@ class _Search:
             self.add(candidates[middle:])
 
     def _try(self, marked: list[int]) -> list[list[Range]] | None:
-        marked = [index for index in marked if 2 * index + 1 < len(self.markers)]
         conversation = copy.deepcopy(self.conversation)
         by_path: dict[Path, list[int]] = defaultdict(list)
         for index in marked:

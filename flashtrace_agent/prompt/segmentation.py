@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ from flashtrace_agent.segment import Segment
 from flashtrace_agent.span import Span
 from flashtrace_agent.trace import Step
 
-from .alignment import find_missing, map_ranges
+from .alignment import LONG, find_missing, map_ranges
 from .chat_template import ChatTemplate, TemplateRefusedError, choose_template
 from .leaves import Leaf, Piece, find_leaves
 from .markers import Range, locate_leaves
@@ -56,29 +57,39 @@ def prompt_segments(
         template_kwargs: the template's variables, as for `render_prompt`.
     """
     token_text = TokenText(tokenizer, prompt_ids)
+    actual = token_text.text
+    template: ChatTemplate | None
     try:
         template = choose_template(
             tokenizer, messages, tools, chat_template=chat_template, template_kwargs=template_kwargs
         )
         rendered = template.render(messages, tools)
     except FlashTraceError:
-        # Recorded from another template: everything is searched for in the text itself.
-        template, rendered = ChatTemplate(tokenizer, chat_template or "reasoning_content"), None
+        # Recorded with another template: everything is searched for in the text itself.
+        template, rendered = None, ""
     conversation = {
-        "messages": template_messages(messages, template.text),
+        "messages": template_messages(messages, template.text if template else ""),
         "tools": template_tools(tools),
     }
     pieces, leaves = find_leaves(messages, conversation)
-    actual = token_text.text
-    if rendered is None:
+    if template is None:
         places: list[list[Range]] = [[] for _ in leaves]
         ranges: list[list[Range]] = [[] for _ in leaves]
+        missing = list(range(len(leaves)))
         trimmed: set[str] = set()
     else:
-        places = locate_leaves(template, conversation, leaves, rendered)
-        ranges = map_ranges(tokenizer, rendered, actual, places)
+        places, unmarked = locate_leaves(template, conversation, leaves, rendered)
+        ranges, same = map_ranges(tokenizer, rendered, actual, places)
+        # What the template here leaves out is not in the same text; in another it may be, but
+        # a short string would only be found by chance.
+        missing = [
+            index
+            for index, found in enumerate(ranges)
+            if not found
+            and (index in unmarked or places[index] or (not same and len(leaves[index].text) >= LONG))
+        ]
         trimmed = _trimmed_kinds(template, conversation, leaves, rendered)
-    find_missing(tokenizer, actual, pieces, leaves, ranges, rendered, places)
+    find_missing(tokenizer, actual, pieces, leaves, ranges, missing, rendered, places)
     named = _widen(actual, pieces, leaves, ranges, conversation, trimmed)
     return _tile(token_text, named, offset=0, rest=None)
 
@@ -193,12 +204,16 @@ def _widen(
 
 
 def _with_edges(text: str, leaf: Leaf, span: Range) -> Range:
-    """Add the whitespace at a content's edges, where the text has all of it."""
+    """Add the whitespace at a content's edges, where the text has all of it, plain or as JSON."""
     start, end = span
-    if text.startswith(leaf.lead, max(0, start - len(leaf.lead))):
-        start = max(0, start - len(leaf.lead))
-    if text.startswith(leaf.trail, end):
-        end += len(leaf.trail)
+    for lead in (leaf.lead, json.dumps(leaf.lead)[1:-1]):
+        if lead and text.endswith(lead, 0, start):
+            start -= len(lead)
+            break
+    for trail in (leaf.trail, json.dumps(leaf.trail)[1:-1]):
+        if trail and text.startswith(trail, end):
+            end += len(trail)
+            break
     return start, end
 
 

@@ -32,8 +32,8 @@ def template_messages(messages: Sequence[Message], template: str) -> list[dict[s
     """Return the messages as the dicts that the Jinja source `template` expects.
 
     Calls come in OpenAI's form with their arguments as a dict, because most templates would
-    quote a text a second time. Reasoning goes where the template looks for it; a template
-    that knows no reasoning gets none. A worked example's messages carry ``example: True``.
+    quote a text a second time. Reasoning goes where the template looks for it. A worked
+    example's messages carry ``example: True``.
     """
     place = _place_of_reasoning(template)
     names: dict[str, str] = {}
@@ -44,7 +44,7 @@ def template_messages(messages: Sequence[Message], template: str) -> list[dict[s
             reasoning = encodable(message.reasoning)
             if place == "content":
                 data["content"] = f"<think>\n{reasoning}\n</think>\n\n{data['content']}"
-            elif place is not None:
+            else:
                 data[place] = reasoning
         if message.tool_calls:
             data["tool_calls"] = [_template_call(call) for call in message.tool_calls]
@@ -62,13 +62,13 @@ def template_messages(messages: Sequence[Message], template: str) -> list[dict[s
     return converted
 
 
-def _place_of_reasoning(template: str) -> str | None:
+def _place_of_reasoning(template: str) -> str:
     """Return the key a template reads reasoning from; ``content`` if it expects it in there."""
     if "reasoning_content" in template:
         return "reasoning_content"
-    if re.search(r"message\.thinking|message\[.thinking.\]|.thinking. in message", template):
+    if re.search(r"\w\.thinking\b|\[.thinking.\]|.thinking. in \w", template):
         return "thinking"
-    return "content" if "</think>" in template else None
+    return "content" if "</think>" in template else "reasoning_content"
 
 
 def _template_call(call: ToolCall) -> dict[str, Any]:
