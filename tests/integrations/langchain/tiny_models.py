@@ -37,6 +37,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 
 SIZES: dict[str, Any] = {
+    "vocab_size": len(tokenizer()),
     "hidden_size": 32,
     "intermediate_size": 64,
     "num_hidden_layers": 2,
@@ -49,7 +50,7 @@ SIZES: dict[str, Any] = {
 def llama(**changes: Any) -> Any:
     """Return a random Llama in evaluation mode."""
     torch.manual_seed(0)
-    config = LlamaConfig(vocab_size=len(tokenizer()), **{**SIZES, **changes})
+    config = LlamaConfig(**{**SIZES, **changes})
     config.bos_token_id = config.eos_token_id = config.pad_token_id = None
     return LlamaForCausalLM(config).eval()
 
@@ -57,7 +58,7 @@ def llama(**changes: Any) -> Any:
 def qwen3(**changes: Any) -> Any:
     """Return a random Qwen3 in evaluation mode."""
     torch.manual_seed(0)
-    config = Qwen3Config(vocab_size=len(tokenizer()), head_dim=8, **{**SIZES, **changes})
+    config = Qwen3Config(head_dim=8, **{**SIZES, **changes})
     config.bos_token_id = config.eos_token_id = config.pad_token_id = None
     return Qwen3ForCausalLM(config).eval()
 
@@ -67,7 +68,7 @@ class Parrot(torch.nn.Module):
 
     def __init__(self, *texts: str) -> None:
         super().__init__()
-        self.config = LlamaConfig(vocab_size=len(tokenizer()), **SIZES, name_or_path="parrot")
+        self.config = LlamaConfig(**SIZES, name_or_path="parrot")
         self.generation_config = SimpleNamespace(eos_token_id=None, repetition_penalty=None)
         self.embedding = torch.nn.Embedding(len(tokenizer()), 1)
         self.seen: list[list[int]] = []
@@ -82,12 +83,15 @@ class Parrot(torch.nn.Module):
     def get_input_embeddings(self) -> torch.nn.Module:
         return self.embedding
 
+    def _next(self) -> int:
+        return next(self._ids)
+
     def forward(
         self, input_ids: torch.Tensor, past_key_values: Any, use_cache: bool, logits_to_keep: int
     ) -> SimpleNamespace:
         self.seen.append(input_ids[0].tolist())
         logits = torch.zeros(1, 1, len(tokenizer()))
-        logits[0, 0, next(self._ids)] = 1.0
+        logits[0, 0, self._next()] = 1.0
         return SimpleNamespace(logits=logits)
 
 
