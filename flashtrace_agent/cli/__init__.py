@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import typer
 
+from .attribute import attribute
+from .bench import bench
+from .dashboard import dashboard
+from .doctor import doctor
 from .frame import CommandGroup, start
 from .list_traces import list_traces
+from .models import app as models_app
 from .show import show
 
 app = typer.Typer(
@@ -23,6 +28,11 @@ app.callback()(start)
 
 app.command("list")(list_traces)
 app.command("show")(show)
+app.command("attribute")(attribute)
+app.command("dashboard")(dashboard)
+app.command("doctor")(doctor)
+app.command("bench")(bench)
+app.add_typer(models_app, name="models")
 
 
 def main() -> None:

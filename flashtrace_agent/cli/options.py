@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from flashtrace_agent.engine.attributor import Attributor
     from flashtrace_agent.store import Store
 
 StoreOption = Annotated[
@@ -36,6 +37,21 @@ StepOption = Annotated[
     ),
 ]
 
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="MODEL",
+        help="A name from `models list`, a folder, a GGUF file or a Hugging Face id; "
+        "by default the model the run was recorded with.",
+        show_default=False,
+    ),
+]
+
+DtypeOption = Annotated[
+    str, typer.Option("--dtype", help="float32, bfloat16, float16, or auto for the weights' own.")
+]
+
 
 def open_store(url: str | None) -> Store:
     """Open the store a `StoreOption` names.
@@ -46,3 +62,21 @@ def open_store(url: str | None) -> Store:
     from flashtrace_agent.store import Store
 
     return Store(url or Store.default_url())
+
+
+def load_attributor(model: str | None, recorded: str | None = None, dtype: str = "auto") -> Attributor:
+    """Load the model a `ModelOption` names, else the recorded one, else the default.
+
+    Raises:
+        ModelFileError: if it cannot be loaded.
+    """
+    import torch
+
+    from flashtrace_agent.engine.attributor import Attributor
+    from flashtrace_agent.models import DEFAULT_MODEL
+
+    if dtype != "auto" and not isinstance(getattr(torch, dtype, None), torch.dtype):
+        raise typer.BadParameter(f"{dtype!r} is no torch dtype; use float32, bfloat16, float16 or auto.")
+    # Several devices are only worth asking for where there is one besides the CPU.
+    device_map = "auto" if torch.cuda.is_available() else None
+    return Attributor.from_pretrained(model or recorded or DEFAULT_MODEL, device_map=device_map, dtype=dtype)

@@ -68,6 +68,8 @@ class Attributor:
         through: SpansLike | None = None,
         hops: int = 1,
         method: str = "flashtrace",
+        *,
+        capture: Capture | None = None,
     ) -> Attribution:
         """Attribute one target.
 
@@ -77,11 +79,15 @@ class Attributor:
             through: reasoning spans that influence passes through; None for no recursion.
             hops: how many times influence on the reasoning is passed on.
             method: a name in `flashtrace_agent.engine.methods.METHODS`.
+            capture: what an earlier forward over these ids left behind (see `capture`); spares the
+                forward pass if it holds every row the target and the reasoning need.
 
         Raises:
             SequenceError: if ids or spans do not fit the model or each other.
         """
-        return self.attribute_many(input_ids, [target], [through], hops=hops, method=method)[0]
+        return self.attribute_many(
+            input_ids, [target], [through], hops=hops, method=method, capture=capture
+        )[0]
 
     def attribute_many(
         self,
@@ -91,6 +97,7 @@ class Attributor:
         *,
         hops: int = 1,
         method: str = "flashtrace",
+        capture: Capture | None = None,
     ) -> list[Attribution]:
         """Attribute several targets of one sequence; they share one forward pass.
 
@@ -110,7 +117,7 @@ class Attributor:
             return []
         chosen = method_named(method)
         with self.lock:
-            results = chosen.run(self, ids.tolist(), requests, hops)
+            results = chosen.run(self, ids.tolist(), requests, hops, capture)
         text = TokenText(self.tokenizer, ids.tolist())
         settings = {
             "hops": hops,

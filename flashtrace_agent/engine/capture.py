@@ -18,6 +18,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
@@ -67,6 +69,10 @@ class Capture:
     layers: list[LayerCapture]
     rows: Tensor
     n_tokens: int
+
+    def covers(self, n_tokens: int, rows: npt.NDArray[np.intp]) -> bool:
+        """Tell whether this is a capture of `n_tokens` tokens that holds every one of `rows`."""
+        return n_tokens == self.n_tokens and bool(np.isin(rows, self.rows.numpy()).all())
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from ..request import Request
 
 if TYPE_CHECKING:
     from ..attributor import Attributor
+    from ..capture import Capture
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,18 @@ class Method(ABC):
 
     @abstractmethod
     def run(
-        self, attributor: Attributor, input_ids: Sequence[int], requests: Sequence[Request], hops: int
+        self,
+        attributor: Attributor,
+        input_ids: Sequence[int],
+        requests: Sequence[Request],
+        hops: int,
+        capture: Capture | None = None,
     ) -> list[MethodResult]:
-        """Score every request on one sequence, sharing whatever work they share."""
+        """Score every request on one sequence, sharing whatever work they share.
+
+        Args:
+            capture: what an earlier forward left behind; a method may start from it.
+        """
 
 
 def normalise(scores: npt.NDArray[np.float64], sources: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:

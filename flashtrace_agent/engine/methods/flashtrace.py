@@ -21,6 +21,7 @@ from .base import Method, MethodResult, normalise
 
 if TYPE_CHECKING:
     from ..attributor import Attributor
+    from ..capture import Capture
 
 NEGLIGIBLE_MASS = 1e-6
 """Remaining mass below which a further hop cannot change a float32 score visibly."""
@@ -33,14 +34,21 @@ class FlashTrace(Method):
     passes = "1 forward without the head, plus about 0.1 forward a hop"
 
     def run(
-        self, attributor: Attributor, input_ids: Sequence[int], requests: Sequence[Request], hops: int
+        self,
+        attributor: Attributor,
+        input_ids: Sequence[int],
+        requests: Sequence[Request],
+        hops: int,
+        capture: Capture | None = None,
     ) -> list[MethodResult]:
         """Score every request; see `Method.run`."""
         weights = np.stack([request.weights for request in requests])  # (M, N)
         reasoning = np.stack([request.through_mask for request in requests])  # (M, N)
         needed = weights.any(axis=0) | (reasoning.any(axis=0) & (hops > 0))
         rows = np.flatnonzero(needed)
-        capture = attributor.capture(input_ids, rows)
+        if capture is None or not capture.covers(len(input_ids), rows):
+            capture = attributor.capture(input_ids, rows)
+        rows = capture.rows.numpy()
 
         finals = np.zeros_like(weights)
         mass = np.ones(len(requests))  # Π ρ so far

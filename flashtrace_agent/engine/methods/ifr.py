@@ -12,6 +12,7 @@ from .flashtrace import FlashTrace
 
 if TYPE_CHECKING:
     from ..attributor import Attributor
+    from ..capture import Capture
 
 
 class InformationFlowRoutes(Method):
@@ -21,8 +22,13 @@ class InformationFlowRoutes(Method):
     passes = "1 forward without the head, plus about 0.1 forward"
 
     def run(
-        self, attributor: Attributor, input_ids: Sequence[int], requests: Sequence[Request], hops: int
+        self,
+        attributor: Attributor,
+        input_ids: Sequence[int],
+        requests: Sequence[Request],
+        hops: int,
+        capture: Capture | None = None,
     ) -> list[MethodResult]:
         """Score every request; `hops` is ignored."""
         plain = [replace(request, through=()) for request in requests]
-        return FlashTrace().run(attributor, input_ids, plain, hops=0)
+        return FlashTrace().run(attributor, input_ids, plain, 0, capture)

@@ -1,0 +1,91 @@
+"""``flashtrace-agent bench``: what attribution costs on this machine."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flashtrace_agent.errors import FlashTraceError
+
+from .console import open_console, print_json
+from .options import JsonOption
+
+
+def bench(
+    model: Annotated[str, typer.Option("--model", help="Model to measure on.")] = "smollm2",
+    shape: Annotated[
+        str | None,
+        typer.Option("--shape", help="Random weights of a named shape instead (qwen3-8b, …).", show_default=False),
+    ] = None,
+    cases: Annotated[
+        str, typer.Option("--cases", help="PROMPT:GENERATED in tokens, separated by commas.")
+    ] = "1000:500",
+    reference: Annotated[
+        bool, typer.Option("--reference", help="Measure flashtrace 0.1.1 too (extra [bench]).")
+    ] = False,
+    memory: Annotated[bool, typer.Option("--memory", help="Measure peak memory in fresh processes.")] = False,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Timed rounds after the warm-up.")] = 5,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="FILE", help="Write a section of this Markdown file.", show_default=False),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Time attribution, the model's own forward and, if asked, the reference package, in one run."""
+    from rich.console import Console
+    from rich.progress import Progress, TimeElapsedColumn
+
+    from flashtrace_agent.bench.case import Case, load_subject_model, subjects
+    from flashtrace_agent.bench.measure import interleaved_medians, peak_memory
+    from flashtrace_agent.bench.report import LABELS, environment, markdown_table, write_results
+
+    parsed = [Case.parse(text.strip()) for text in cases.split(",")]
+    if output is not None and not output.parent.is_dir():
+        raise FlashTraceError(f"There is no folder {output.parent} to write {output.name} to; make it first.")
+    wanted = ["forward", "attribution", "kept"] + (["reference"] if reference else [])
+    attributor = load_subject_model(model, shape)
+    rows: list[dict[str, Any]] = []
+    columns = (*Progress.get_default_columns(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        steps = len(wanted) * (repeats + 1 + memory)
+        bar = progress.add_task("Measuring", total=steps * len(parsed))
+        for case in parsed:
+            runs = subjects(attributor, case, wanted)
+            seconds = interleaved_medians(runs, repeats, lambda: progress.advance(bar))
+            for name in wanted:
+                peak = 0
+                if memory:
+                    peak = peak_memory(model, shape, f"{case.prompt}:{case.generated}", name)
+                    progress.advance(bar)
+                rows.append(
+                    {
+                        "prompt": case.prompt,
+                        "generated": case.generated,
+                        "subject": name,
+                        "seconds": seconds[name],
+                        "ratio": seconds[name] / seconds["forward"],
+                        "peak_bytes": peak,
+                    }
+                )
+    where = environment(attributor.model_name)
+    if output is not None:
+        command = shlex.join(["flashtrace-agent", *sys.argv[1:]])
+        write_results(output, f"Attribution on {where['model']}", command, where, markdown_table(rows))
+    if as_json:
+        print_json({"environment": where, "rows": rows})
+        return
+    from rich.table import Table
+
+    table = Table("tokens in + out", "subject", "seconds", "× forward", "peak GB")
+    for row in rows:
+        memory_text = f"{row['peak_bytes'] / 1e9:.2f}" if row["peak_bytes"] else ""
+        size = f"{row['prompt']:,} + {row['generated']:,}"
+        table.add_row(size, LABELS[row["subject"]], f"{row['seconds']:.3f}", f"{row['ratio']:.2f}", memory_text)
+    console = open_console()
+    for fact, value in where.items():
+        console.print(f"{fact}: {value}")
+    console.print(table)
