@@ -5,6 +5,7 @@ Opening a store at the current revision costs one query; Alembic is imported onl
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from sqlalchemy import Connection, String, column, inspect, select, table, text
@@ -19,6 +20,10 @@ VERSION_TABLE = "flashtrace_agent_schema"
 
 _POSTGRES_LOCK = 0x466C6173685472
 """Key of the advisory lock under which one process migrates at a time."""
+
+
+_ALEMBIC_LOCK = threading.Lock()
+"""Alembic keeps its context in a module, so two threads must not migrate two databases at once."""
 
 
 def current_revision(connection: Connection) -> str | None:
@@ -60,4 +65,5 @@ def upgrade(connection: Connection) -> None:
             f"{SCHEMA_REVISION}): upgrade flashtrace-agent."
         )
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    with _ALEMBIC_LOCK:
+        command.upgrade(config, "head")

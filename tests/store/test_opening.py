@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,18 @@ def test_opening_a_current_store_does_not_import_alembic(store: Store, store_url
         assert not [name for name in sys.modules if name.startswith("alembic")]
     finally:
         sys.modules.update(saved)
+
+
+def test_threads_may_create_stores_at_once(tmp_path: Path) -> None:
+    """Alembic by itself migrates one database at a time."""
+
+    def create(number: int) -> int:
+        with Store(f"sqlite:///{tmp_path}/{number}.db") as store:
+            store.write_trace(make_trace())
+            return len(store.list_traces())
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(create, range(8))) == [1] * 8
 
 
 def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:

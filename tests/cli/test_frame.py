@@ -1,0 +1,117 @@
+"""The command line starts quickly and reports errors as one sentence."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+import flashtrace_agent
+from flashtrace_agent.cli import app
+from flashtrace_agent.errors import StoreError
+
+from .conftest import Run
+
+HEAVY = ("torch", "transformers", "streamlit", "sqlalchemy", "alembic", "langchain_core", "numpy")
+
+PRINT_HEAVY = f"""
+import sys
+sys.argv = ["flashtrace-agent", "--help"]
+from flashtrace_agent.cli import main
+try:
+    main()
+finally:
+    print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)
+"""
+
+
+def test_help_is_quick() -> None:
+    """Under half a second from start to end, the best of five on a busy machine."""
+    seconds: list[float] = []
+    for _ in range(5):
+        started = time.perf_counter()
+        command = [sys.executable, "-c", "from flashtrace_agent.cli import main; main()", "--help"]
+        subprocess.run(command, check=True, capture_output=True)
+        seconds.append(time.perf_counter() - started)
+    assert min(seconds) < 0.5
+
+
+def test_help_loads_nothing_heavy() -> None:
+    """Neither the model's libraries nor the database's nor the dashboard's."""
+    done = subprocess.run([sys.executable, "-c", PRINT_HEAVY], check=True, capture_output=True, text=True)
+    assert done.stderr.strip() == "[]"
+    assert "list" in done.stdout
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    """Public names load when they are used."""
+    code = f"import sys, flashtrace_agent; print([name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_version(run: Run) -> None:
+    """The version is the package's."""
+    result = run("--version")
+    assert (result.exit_code, result.stdout) == (0, f"flashtrace-agent {flashtrace_agent.__version__}\n")
+
+
+def test_without_a_command_there_is_help(run: Run) -> None:
+    """And the exit code of wrong usage."""
+    result = run()
+    assert result.exit_code == 2
+    assert "Usage:" in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["nonsense"], ["list", "--status", "maybe"], ["list", "--limit", "0"], ["show"], ["--nonsense"]],
+)
+def test_wrong_usage_is_exit_code_2(run: Run, arguments: list[str]) -> None:
+    """Whatever was wrong, it is told apart from a failure."""
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "Error" in result.stderr
+
+
+def test_an_error_is_one_sentence_and_exit_code_1(run: Run) -> None:
+    """On standard error, without a traceback."""
+    result = run("show", "nothing")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("Error: No trace has an id that begins with 'nothing'")
+    assert result.stderr.count("\n") == 1
+
+
+def test_debug_lets_the_error_through(run: Run) -> None:
+    """So that Python prints the traceback."""
+    result = run("--debug", "show", "nothing")
+    assert isinstance(result.error, StoreError)
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("ftp://x", "Error: A store cannot be a 'ftp' URL"),
+        ("sqlite:////dev/null/x.db", "Error: The store /dev/null/x.db cannot be written"),
+    ],
+)
+def test_the_store_option_goes_before_the_environment(run: Run, url: str, sentence: str) -> None:
+    """And a store that cannot be opened is an error like any other."""
+    result = run("list", "--store", url)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(sentence)
+
+
+def test_every_command_and_option_has_help() -> None:
+    """Nothing is left for the reader to guess."""
+    result = CliRunner().invoke(app, ["--help"])
+    listed = result.stdout.split("Commands:")[1].strip().splitlines()
+    assert listed
+    for line in listed:
+        if not line.startswith("   "):
+            assert len(line.split()) > 2, line
