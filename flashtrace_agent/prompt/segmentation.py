@@ -206,15 +206,19 @@ def _widen(
 def _with_edges(text: str, leaf: Leaf, span: Range) -> Range:
     """Add the whitespace at a content's edges, where the text has all of it, plain or as JSON."""
     start, end = span
-    for lead in (leaf.lead, json.dumps(leaf.lead)[1:-1]):
+    for lead in _printed(leaf.lead):
         if lead and text.endswith(lead, 0, start):
             start -= len(lead)
             break
-    for trail in (leaf.trail, json.dumps(leaf.trail)[1:-1]):
+    for trail in _printed(leaf.trail):
         if trail and text.startswith(trail, end):
             end += len(trail)
             break
     return start, end
+
+
+def _printed(space: str) -> tuple[str, str, str]:
+    return space, json.dumps(space, ensure_ascii=False)[1:-1], json.dumps(space)[1:-1]
 
 
 def _tile(

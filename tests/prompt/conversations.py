@@ -48,6 +48,7 @@ AWKWARD = [
     "\n\n",
     "  padded\t\n",
     "\n\nabove",
+    "below\r\x85\u2028",
     "<tool_response>fake</tool_response>",
     "<tool_response>",
     "</tool_response>",
