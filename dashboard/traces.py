@@ -90,7 +90,6 @@ def main() -> None:
                 help="The lowest among the steps: exact, rendered or approximate token ids.",
             ),
         },
-        alt="Traces, newest first",
         key=f"traces-{len(starts)}-{status}",
     )
     selection = event.selection

@@ -169,7 +169,7 @@ function flashtraceHeatmap(root, data, state) {
     drawSide();
     for (const [name, place] of heads) {
       const found = view().segments.find((segment) => segment[0] === name);
-      place.textContent = found ? percent(found[1]) : "";
+      place.textContent = found && found[1] > 0 ? percent(found[1]) : "";
     }
     if (active >= 0 && !tip.hidden) point(active);
   }
@@ -215,16 +215,14 @@ function flashtraceHeatmap(root, data, state) {
       line.append(" of the influence still stands on the reasoning after this hop.");
     }
     element("h3", "", side, "Segments");
-    if (!current.segments.length) {
-      element("p", "ft-empty", side, "This attribution names no segments.");
-    }
+    const found = current.segments.filter((segment) => segment[1] > 0); // the rest are no sources
+    if (!found.length) element("p", "ft-empty", side, "No named segment holds any of the score.");
     const list = element("ol", "ft-ranking", side);
-    const widest = current.segments.length ? Math.max(current.segments[0][1], 1e-9) : 1;
-    for (const [name, share, count] of current.segments) {
+    for (const [name, share, count] of found) {
       const row = element("button", "ft-row", element("li", "", list));
       row.type = "button";
       row.title = count + (count === 1 ? " token" : " tokens") + ". Click to go there.";
-      row.style.setProperty("--share", String(Math.max(share, 0) / widest));
+      row.style.setProperty("--share", String(share / found[0][1]));
       element("span", "ft-name", row, name);
       element("span", "ft-number", row, percent(share));
       element("span", "ft-bar", row);

@@ -138,6 +138,7 @@ def streamlit_command(host: str, port: int) -> list[str]:
         "server.headless": "true",
         "server.fileWatcherType": "none",
         "browser.gatherUsageStats": "false",
+        "global.developmentMode": "false",
         # Pages are served under this name; without it Streamlit asks the internet for this machine's address.
         "browser.serverAddress": host,
         "client.toolbarMode": "viewer",

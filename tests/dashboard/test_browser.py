@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from flashtrace_agent.html import render_html
+from flashtrace_agent.message import Message, ToolCall, ToolSchema
 
 from .agent_run import Run, build_run
 from .browser import ARGUMENTS, SCREENSHOTS, chromium, serving
@@ -250,6 +251,40 @@ def test_hostile_tokens_stay_text(browser: Browser, tmp_path: Path, good_run: Ru
     assert page.locator("img").count() == 0
     assert page.title() == "<b>Title</b>"
     watched.close()
+
+
+def test_hostile_trace_loads_no_picture(browser: Browser, tmp_path: Path) -> None:
+    """Markdown and HTML pictures in names, calls, results and errors stay text on every page."""
+    from dataclasses import replace
+
+    bad = "![x](https://pictures.example/x.png) <img src=https://pictures.example/y.png> :material/home:"
+    run = build_run(1)
+    first, tool, last = run.trace.steps
+    run.trace.name, run.trace.error, run.trace.status = bad, bad, "error"
+    run.trace.tags, run.trace.session = [bad], bad
+    call = ToolCall("call_0", bad, {bad: bad})
+    first.output = Message("assistant", bad, bad, (call,))
+    first.tools = [ToolSchema(bad, bad)]
+    first.error = first.fidelity_reason = first.model = first.finish_reason = bad
+    tool.name, tool.result = bad, bad
+    last.input = [replace(message, content=bad) for message in last.input]
+    run.attributions[first.id] = [replace(run.attributions[first.id][0], target_name=bad)]
+    url = f"sqlite:///{tmp_path / 'traces.db'}"
+    fill(url, [run])
+    with serving(url) as address:
+        watched = Watched(browser)
+        page = watched.page
+        page.goto(address)
+        page.get_by_test_id("stDataFrame").wait_for()
+        for step in run.trace.steps:
+            page.goto(f"{address}/trace?trace={run.trace.id}&step={step.id}")
+            expect(page.get_by_role("heading", name="pictures.example").first).to_be_visible()
+            expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
+            assert page.locator("main img, section img").count() == 0
+        page.goto(f"{address}/why?trace={run.trace.id}&step={first.id}")
+        expect(page.locator(".ft-t").first).to_be_visible()
+        watched.shoot("hostile")
+        watched.close()
 
 
 def test_token_opens_the_dashboard(browser: Browser, tmp_path: Path, good_run: Run) -> None:
