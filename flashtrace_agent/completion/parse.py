@@ -83,12 +83,16 @@ def _scan(text: str, start: int, end: int) -> Sequence[ParsedCall | InvalidCall]
 
 def _end_of_words(text: str) -> int:
     """Return where the text ends without trailing whitespace and end-of-turn tokens."""
-    _, end = _trim(text, 0, len(text))
-    while mark := next((mark for mark in END_TOKENS if text.endswith(mark, 0, end)), None):
-        if mark == "</s>" and "<s>" in text:
-            return end  # struck-through text in the answer, not the end of it
-        _, end = _trim(text, 0, end - len(mark))
-    return end
+    # Struck-through text in the answer, not the end of it.
+    marks = tuple(mark for mark in END_TOKENS if mark != "</s>" or "<s>" not in text)
+    end = len(text)
+    while True:
+        while end and text[end - 1].isspace():
+            end -= 1
+        mark = next((mark for mark in marks if text.endswith(mark, 0, end)), None)
+        if mark is None:
+            return end
+        end -= len(mark)
 
 
 def _split_reasoning(

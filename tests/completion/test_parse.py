@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -328,6 +329,16 @@ def test_other_code_after_the_tag_is_an_invalid_call(code: str) -> None:
     check_ranges(completion)
     assert completion.answer == "Wait."
     assert len(completion.invalid_calls) == 1
+
+
+@pytest.mark.parametrize(
+    "part", ["</s>", "<think>", "<tool_call>{", '{"a":', "<|python_tag|>f.call(a=", "\\u"]
+)
+def test_degenerate_repetition_is_quick(part: str) -> None:
+    """A model stuck in a loop writes the same few tokens to its limit."""
+    started = time.perf_counter()
+    check_ranges(parse_completion(part * 5000))
+    assert time.perf_counter() - started < 5
 
 
 def test_recorded_runs(shared: Path) -> None:
