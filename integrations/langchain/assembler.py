@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
 from uuid import UUID
 
-from flashtrace_agent.trace import Step, Trace, make_id, utc_now
+from flashtrace_agent.trace import Fidelity, Step, Trace, make_id, utc_now
 
 from .events import (
     Event,
@@ -101,16 +101,24 @@ class _State:
     finished: bool = False
     touched: datetime = field(default_factory=utc_now)
     open: dict[UUID, tuple[Run, Step]] = field(default_factory=dict)
-    steps: list[Step] = field(default_factory=list)
+    exact: list[str] = field(default_factory=list)
+    """Ids of the model steps whose token ids are known exactly."""
     models: list[tuple[Run, Step]] = field(default_factory=list)
     calls: list[_Call] = field(default_factory=list)
 
 
 class Assembler:
-    """Turns one handler's events into traces and steps, and writes them as they end."""
+    """Turns one handler's events into traces and steps, and writes them as they end.
+
+    Args:
+        sink: where they are written.
+        labels: what the user says about the traces.
+        on_finished: called when a trace has ended with the ids of its model steps whose token
+            ids are known exactly.
+    """
 
     def __init__(
-        self, sink: Sink, labels: Labels, on_finished: Callable[[Trace, list[Step]], None] | None = None
+        self, sink: Sink, labels: Labels, on_finished: Callable[[list[str]], None] | None = None
     ) -> None:
         self._sink = sink
         self._labels = labels
@@ -181,10 +189,13 @@ class Assembler:
         if run is None or step is None:
             return  # its start was dropped
         close_model_step(step, event)
-        state.steps.append(step)
-        state.models.append((run, step))
+        if step.fidelity is Fidelity.EXACT:
+            state.exact.append(step.id)
+        # Kept without its history: the histories of a long trace together are quadratic.
+        light = replace(step, input=[], tools=[], prompt_ids=None, completion_ids=None)
+        state.models.append((run, light))
         calls = step.output.tool_calls if step.output else ()
-        state.calls += [_Call(call.id, call.name, k, run, step) for k, call in enumerate(calls)]
+        state.calls += [_Call(call.id, call.name, k, run, light) for k, call in enumerate(calls)]
         self._write_step(state, step)
 
     def _end_tool(self, state: _State, event: ToolEnded) -> None:
@@ -196,7 +207,6 @@ class Assembler:
             self._adopt(state, run, step)
         if event.failure is not None and event.failure.kind == "interrupted":
             state.trace.metadata["interrupted"] = True
-        state.steps.append(step)
         self._write_step(state, step)
 
     def _adopt(self, state: _State, run: Run, step: Step) -> None:
@@ -248,7 +258,6 @@ class Assembler:
                 continue  # answers a call of an earlier trace of the session
             if call.answer is None:
                 call.answer = answered_step(call.step, call.index, message)
-                state.steps.append(call.answer)
                 self._write_step(state, call.answer)
             elif call.answer.result is None and call.answer.ended_at is not None:
                 take_result(call.answer, message)  # the tool raised, and the agent was told so
@@ -265,7 +274,7 @@ class Assembler:
             self._write_step(state, step)  # never ended: written as incomplete
         self._write_header(state)
         if self._on_finished is not None:
-            self._on_finished(trace, list(state.steps))
+            self._on_finished(state.exact)
 
     def _forget_old(self) -> None:
         finished = [state for state in self._states.values() if state.finished]

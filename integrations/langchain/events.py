@@ -67,7 +67,10 @@ class ToolEnded:
 
     run: Run
     at: datetime
+    message: Snapshot | None = None
+    """The output where it is a message."""
     output: Any = None
+    """The output where it is not."""
     failure: Failure | None = None
 
 

@@ -4,7 +4,7 @@ Each callback takes a cheap picture of what happened, finds the run's place in t
 queues an event; everything else (conversion, writing, attribution) happens on background
 threads. A failure in here is counted and logged, and never reaches the agent.
 
-Measured on one core: about 20 µs per callback, plus 0.3 µs per message of the history.
+Measured on one core: 30 µs per callback, plus 0.8 µs per message of a model's input.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from .events import (
 )
 from .recorder import EXIT_SECONDS, Recorder
 from .runs import Run, RunKind, RunTree
-from .snapshot import take, take_all, take_output, trailing_tool_messages
+from .snapshot import take, take_all, trailing_tool_messages
 
 if TYPE_CHECKING:
     from flashtrace_agent.engine.attributor import Attributor
@@ -115,7 +115,7 @@ class FlashTraceCallbackHandler(BaseCallbackHandler):
             max_queue=max_queue,
         )
         # Closes at the interpreter's exit, or when the handler is no longer referenced.
-        self._finalizer = weakref.finalize(self, self._recorder.close)
+        self._finalizer = weakref.finalize(self, self._recorder.close, EXIT_SECONDS)
 
     @property
     def errors(self) -> int:
@@ -135,7 +135,7 @@ class FlashTraceCallbackHandler(BaseCallbackHandler):
         """
         return self._recorder.flush(timeout)
 
-    def close(self, timeout: float | None = EXIT_SECONDS) -> bool:
+    def close(self, timeout: float | None = 60.0) -> bool:
         """Flush for up to `timeout` seconds, stop the threads, close a store opened from a URL.
 
         Returns whether everything was written. Later events are dropped and counted.
@@ -290,7 +290,7 @@ class FlashTraceCallbackHandler(BaseCallbackHandler):
     @_guarded
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """End a tool step with the tool's result."""
-        self._end_tool(run_id, take_output(output), None)
+        self._end_tool(run_id, output, None)
 
     @_guarded
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
@@ -333,7 +333,12 @@ class FlashTraceCallbackHandler(BaseCallbackHandler):
         run = self._runs.end(run_id)
         if run is None:
             return
-        self._recorder.submit(ToolEnded(run, utc_now(), output, failure))
+        event = ToolEnded(run, utc_now(), failure=failure)
+        if isinstance(output, BaseMessage):
+            event.message = take(output)
+        else:
+            event.output = output
+        self._recorder.submit(event)
         self._end_trace(run, failure)
 
     def _end_trace(self, run: Run, failure: Failure | None = None) -> None:

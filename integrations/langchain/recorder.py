@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from flashtrace_agent.trace import Fidelity, Step, Trace
+from flashtrace_agent.trace import Step, Trace
 
 from .assembler import Assembler, Labels
 from .events import Event, TraceEnded, TraceStarted
@@ -60,7 +60,7 @@ class Recorder:
         self._closed = False
         assembler = Assembler(self, labels, self._explain_later if attributor is not None else None)
         self._writer: Worker[Event] = Worker("flashtrace-writer", assembler.handle, self.failures, max_queue)
-        self._explainer: Worker[Step] = Worker(
+        self._explainer: Worker[str] = Worker(
             "flashtrace-attribution", self._explain, self.failures, MAX_WAITING_STEPS
         )
 
@@ -80,7 +80,7 @@ class Recorder:
         rest = None if deadline is None else max(0.0, deadline - time.monotonic())
         return written and self._explainer.wait(rest)
 
-    def close(self, timeout: float | None = EXIT_SECONDS) -> bool:
+    def close(self, timeout: float | None) -> bool:
         """Flush, stop both threads, close an own store; return whether everything was written.
 
         Attributions that did not fit into `timeout` seconds are left out; they can be computed
@@ -117,15 +117,16 @@ class Recorder:
             return False
         return True
 
-    def _explain_later(self, trace: Trace, steps: list[Step]) -> None:
-        for step in steps:
-            if step.kind == "model" and step.fidelity is Fidelity.EXACT and step.token_ids is not None:
-                self._explainer.put(step)
+    def _explain_later(self, step_ids: list[str]) -> None:
+        for step_id in step_ids:
+            self._explainer.put(step_id)
 
-    def _explain(self, step: Step) -> None:
-        from flashtrace_agent.explain import explain_step  # loads torch: only where it is used
+    def _explain(self, step_id: str) -> None:
+        from flashtrace_agent.explain import explain_step  # only where it is used
 
         if self._attributor is None:
             return
+        # Read back rather than kept: the histories of waiting steps would fill the memory.
+        step = self._store.get_step(step_id)
         for attribution in explain_step(self._attributor, step, self._targets):
             self._attempt("writing an attribution", self._store.write_attribution, step.id, attribution)

@@ -2,41 +2,34 @@
 
 Agents change messages after the callback has seen them (LangChain sets an answer's `name`, a
 middleware trims a history), so references alone would record the future. A message's picture is
-a copy of its attribute dict: 0.3 µs each where `model_copy` takes 4 µs (measured on one core).
+a copy of its attribute dict: 0.8 µs each where `model_copy` takes 4 µs (measured on one core).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
+Snapshot: TypeAlias = tuple[type[BaseMessage], dict[str, Any]]
+"""A message's class and attributes. A plain tuple: a named one takes three times as long."""
 
-class Snapshot(NamedTuple):
-    """One message as it was."""
 
-    kind: type[BaseMessage]
-    fields: dict[str, Any]
-
-    def thaw(self) -> BaseMessage:
-        """Return a message equal to the one pictured, without validating it again."""
-        return self.kind.model_construct(**self.fields)
+def thaw(snapshot: Snapshot) -> BaseMessage:
+    """Return a message equal to the one pictured, without validating it again."""
+    kind, fields = snapshot
+    return kind.model_construct(**fields)
 
 
 def take(message: BaseMessage) -> Snapshot:
     """Picture one message."""
-    return Snapshot(type(message), message.__dict__.copy())
+    return type(message), message.__dict__.copy()
 
 
 def take_all(messages: Iterable[BaseMessage]) -> list[Snapshot]:
     """Picture each message of a history."""
-    return [Snapshot(type(message), message.__dict__.copy()) for message in messages]
-
-
-def take_output(output: Any) -> Any:
-    """Picture a tool's output where it is a message; anything else is taken as it is."""
-    return take(output) if isinstance(output, BaseMessage) else output
+    return [(type(message), message.__dict__.copy()) for message in messages]
 
 
 def trailing_tool_messages(output: Any) -> list[Snapshot]:

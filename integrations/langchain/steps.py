@@ -13,7 +13,7 @@ from flashtrace_agent.trace import Fidelity, Step, make_id
 from .convert import content_text, from_langchain, offered_tools
 from .events import Failure, ModelEnded, ModelStarted, ToolEnded, ToolStarted
 from .runs import Run
-from .snapshot import Snapshot
+from .snapshot import Snapshot, thaw
 
 SAMPLING = (
     "temperature",
@@ -38,7 +38,7 @@ def step_id(run: Run) -> str:
 def open_model_step(event: ModelStarted, trace_id: str) -> Step:
     """Return the step of a model call that has begun."""
     run, params = event.run, event.params
-    messages = [from_langchain(snapshot.thaw()) for snapshot in event.messages]
+    messages = [from_langchain(thaw(snapshot)) for snapshot in event.messages]
     if event.prompt is not None:
         messages = [Message("user", event.prompt)]
     return Step(
@@ -60,7 +60,7 @@ def close_model_step(step: Step, event: ModelEnded) -> None:
     """Complete the step of a model call that has ended."""
     step.ended_at = event.at
     _close(step, event.failure)
-    message = event.message.thaw() if event.message is not None else None
+    message = thaw(event.message) if event.message is not None else None
     if message is not None:
         step.output = from_langchain(message)
     elif event.text is not None:
@@ -97,7 +97,7 @@ def close_tool_step(step: Step, event: ToolEnded) -> None:
     step.ended_at = event.at
     _close(step, event.failure)
     if event.failure is None:
-        message = _tool_message(event.output)
+        message = _tool_message(event)
         if message is None:
             step.result = content_text(plain(event.output))
             return
@@ -144,7 +144,7 @@ def written_arguments(call: ToolCall) -> dict[str, Any] | str:
 
 def tool_answer(snapshot: Snapshot) -> ToolMessage | None:
     """Return the pictured message where it is a tool's result."""
-    message = snapshot.thaw()
+    message = thaw(snapshot)
     return message if isinstance(message, ToolMessage) else None
 
 
@@ -183,10 +183,10 @@ def _close(step: Step, failure: Failure | None) -> None:
         step.status = "incomplete"
 
 
-def _tool_message(output: Any) -> ToolMessage | None:
-    if isinstance(output, Snapshot):
-        return tool_answer(output)
-    update = getattr(output, "update", None)  # a tool that returns LangGraph's Command
+def _tool_message(event: ToolEnded) -> ToolMessage | None:
+    if event.message is not None:
+        return tool_answer(event.message)
+    update = getattr(event.output, "update", None)  # a tool that returns LangGraph's Command
     messages = update.get("messages", ()) if isinstance(update, Mapping) else ()
     if not isinstance(messages, Sequence):
         return None

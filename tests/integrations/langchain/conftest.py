@@ -10,7 +10,6 @@ import pytest
 
 from flashtrace_agent.integrations.langchain import FlashTraceCallbackHandler
 from flashtrace_agent.store import Store
-from flashtrace_agent.trace import Trace
 
 
 @pytest.fixture
@@ -29,9 +28,3 @@ def handler(store: Store) -> Iterator[FlashTraceCallbackHandler]:
     assert handler.errors == 0, handler._recorder.failures.by_kind
     assert handler.dropped == 0
     gc.collect()
-
-
-def traces(handler: FlashTraceCallbackHandler, store: Store) -> list[Trace]:
-    """Return all traces in the store, oldest first, once the handler has written them."""
-    assert handler.flush(30)
-    return [store.get_trace(summary.id) for summary in reversed(store.list_traces(limit=1000))]

@@ -7,7 +7,6 @@ import threading
 from typing import Any, TypedDict
 
 import pytest
-from conftest import traces
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.prompts import ChatPromptTemplate
@@ -15,6 +14,7 @@ from langchain_core.tools import tool
 from langgraph.checkpoint.memory import MemorySaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, interrupt
+from recorded import traces
 from scripted_model import ScriptedModel, StreamingModel, add, call, fail, meet
 
 from flashtrace_agent.integrations.langchain import FlashTraceCallbackHandler

@@ -27,7 +27,7 @@ from flashtrace_agent.integrations.langchain.convert import (
     to_langchain,
     tool_schemas,
 )
-from flashtrace_agent.integrations.langchain.snapshot import take, trailing_tool_messages
+from flashtrace_agent.integrations.langchain.snapshot import take, thaw, trailing_tool_messages
 from flashtrace_agent.message import Message, ToolCall, ToolSchema
 
 TEXTS = st.text(max_size=30)
@@ -75,7 +75,7 @@ def test_a_message_survives_the_way_there_and_back(message: Message) -> None:
 @given(MESSAGES)
 def test_a_pictured_message_is_the_message(message: Message) -> None:
     """The cheap picture taken on the agent's thread loses nothing."""
-    assert from_langchain(take(to_langchain(message)).thaw()) == message
+    assert from_langchain(thaw(take(to_langchain(message)))) == message
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_only_the_latest_rounds_results_are_trailing() -> None:
     history = [HumanMessage("x"), AIMessage(""), old, AIMessage(""), new]
 
     def ids(output: Any) -> list[str]:
-        return [snapshot.fields["tool_call_id"] for snapshot in trailing_tool_messages(output)]
+        return [fields["tool_call_id"] for _, fields in trailing_tool_messages(output)]
 
     assert ids(history) == ids({"messages": history}) == ids([Command({"messages": history})]) == ["new"]
     assert ids(new) == ids([new]) == ids({"messages": [new]}) == ids(Command({"messages": [new]})) == ["new"]

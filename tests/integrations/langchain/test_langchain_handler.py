@@ -17,11 +17,10 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from conftest import traces
 from langchain.agents import create_agent
 from langchain_core.language_models import FakeListLLM
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
-from langchain_core.outputs import ChatGeneration, LLMResult
+from recorded import answer, traces
 from scripted_model import ScriptedModel, add, call
 
 from flashtrace_agent.integrations.langchain import FlashTraceCallbackHandler
@@ -72,11 +71,6 @@ class Slow(Broken):
 def invoke(handler: Handler) -> str:
     agent = create_agent(ScriptedModel(script=list(SCRIPT)), [add])
     return str(agent.invoke(ASK, config={"callbacks": [handler]})["messages"][-1].content)
-
-
-def answer(text: str = "ok", **metadata: Any) -> LLMResult:
-    message = AIMessage(text, response_metadata=metadata)
-    return LLMResult(generations=[[ChatGeneration(message=message)]])
 
 
 def test_the_agent_goes_on_where_the_store_breaks(caplog: pytest.LogCaptureFixture) -> None:
