@@ -95,7 +95,8 @@ class Attribution:
     def top(self, k: int = 10) -> list[TokenScore]:
         """Return the `k` source tokens with the highest scores, highest first."""
         order = np.argsort(-self.scores, kind="stable")[: max(k, 0)]
-        return [TokenScore(int(i), self.tokens[i], float(self.scores[i])) for i in order if self.scores[i] > 0]
+        scored = (TokenScore(int(i), self.tokens[i], float(self.scores[i])) for i in order)
+        return [token for token in scored if token.score > 0]
 
     def by_segment(self, segments: Iterable[Segment] | None = None) -> list[SegmentShare]:
         """Return each segment name's share of the final score, largest first.

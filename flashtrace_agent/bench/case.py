@@ -46,7 +46,12 @@ class Case:
             FlashTraceError: if the text is something else.
         """
         prompt, separator, generated = text.partition(":")
-        if not separator or not prompt.isdigit() or not generated.isdigit() or not int(prompt) * int(generated):
+        if (
+            not separator
+            or not prompt.isdigit()
+            or not generated.isdigit()
+            or not int(prompt) * int(generated)
+        ):
             raise FlashTraceError(f"{text!r} is no case; write PROMPT:GENERATED in tokens, as in 1000:500.")
         return cls(int(prompt), int(generated))
 

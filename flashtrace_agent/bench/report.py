@@ -22,7 +22,11 @@ LABELS = {
 
 def environment(model: str) -> dict[str, str]:
     """Return where and with what was measured."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    device = (
+        torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else f"CPU, {torch.get_num_threads()} threads"
+    )
     return {
         "model": model,
         "device": f"{device} ({platform.machine()})",

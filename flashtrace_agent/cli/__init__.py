@@ -11,6 +11,7 @@ import typer
 from .attribute import attribute
 from .bench import bench
 from .dashboard import dashboard
+from .demo import demo
 from .doctor import doctor
 from .frame import CommandGroup, start
 from .list_traces import list_traces
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 app.callback()(start)
 
+app.command("demo")(demo)
 app.command("list")(list_traces)
 app.command("show")(show)
 app.command("attribute")(attribute)

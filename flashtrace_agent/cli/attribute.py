@@ -63,11 +63,10 @@ def attribute(
             SpinnerColumn(), *Progress.get_default_columns(), TimeElapsedColumn(), transient=True
         ) as progress:
             for each in progress.track(steps, description="Attributing"):
-                names = target or None
-                if target and not step:
-                    names = _present(attributor, each, target)
-                    if not names:
-                        continue
+                # Over a whole trace a step need not have every target; a chosen step must.
+                names = _present(attributor, each, target) if target and not step else target
+                if names is not None and not names:
+                    continue
                 for result in explain_step(attributor, each, names, hops=hops, method=method):
                     opened.write_attribution(each.id, result)
                     found.append((each, result))
@@ -84,7 +83,8 @@ def _attributable(steps: list[Step], trace_id: str) -> list[Step]:
     known = [step for step in steps if step.kind == "model" and step.token_ids and step.completion_ids]
     if not known:
         raise TargetError(
-            f"No model step of trace {trace_id} has token ids; record the run with ChatTransformers, which knows them."
+            f"No model step of trace {trace_id} has token ids; record the run with ChatTransformers, "
+            "which knows them."
         )
     return known
 

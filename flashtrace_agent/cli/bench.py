@@ -19,7 +19,9 @@ def bench(
     model: Annotated[str, typer.Option("--model", help="Model to measure on.")] = "smollm2",
     shape: Annotated[
         str | None,
-        typer.Option("--shape", help="Random weights of a named shape instead (qwen3-8b, …).", show_default=False),
+        typer.Option(
+            "--shape", help="Random weights of a named shape instead (qwen3-8b, …).", show_default=False
+        ),
     ] = None,
     cases: Annotated[
         str, typer.Option("--cases", help="PROMPT:GENERATED in tokens, separated by commas.")
@@ -31,7 +33,9 @@ def bench(
     repeats: Annotated[int, typer.Option("--repeats", min=1, help="Timed rounds after the warm-up.")] = 5,
     output: Annotated[
         Path | None,
-        typer.Option("--output", metavar="FILE", help="Write a section of this Markdown file.", show_default=False),
+        typer.Option(
+            "--output", metavar="FILE", help="Write a section of this Markdown file.", show_default=False
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -84,7 +88,9 @@ def bench(
     for row in rows:
         memory_text = f"{row['peak_bytes'] / 1e9:.2f}" if row["peak_bytes"] else ""
         size = f"{row['prompt']:,} + {row['generated']:,}"
-        table.add_row(size, LABELS[row["subject"]], f"{row['seconds']:.3f}", f"{row['ratio']:.2f}", memory_text)
+        table.add_row(
+            size, LABELS[row["subject"]], f"{row['seconds']:.3f}", f"{row['ratio']:.2f}", memory_text
+        )
     console = open_console()
     for fact, value in where.items():
         console.print(f"{fact}: {value}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import metadata
 
 import typer
@@ -48,7 +49,7 @@ def _python() -> Finding:
 def _packages() -> list[Finding]:
     names = ["flashtrace-agent", "torch", "transformers", "accelerate", "langchain-core", "opentelemetry-sdk"]
     names += ["sqlalchemy", "alembic", "typer", "streamlit"]
-    found = [_attempt(name, lambda name=name: metadata.version(name)) for name in names]
+    found = [_attempt(name, partial(metadata.version, name)) for name in names]
     try:
         found.append(Finding("langchain", True, metadata.version("langchain")))
     except metadata.PackageNotFoundError:
@@ -83,7 +84,11 @@ def _store(url: str | None) -> Finding:
         with open_store(url) as opened:
             newest = opened.list_traces(limit=1)
         where = url or Store.default_url()
-        return f"{where}, newest trace {newest[0].id}" if newest else f"{where}, empty: run `flashtrace-agent demo`"
+        return (
+            f"{where}, newest trace {newest[0].id}"
+            if newest
+            else f"{where}, empty: run `flashtrace-agent demo`"
+        )
 
     return _attempt("store", look)
 

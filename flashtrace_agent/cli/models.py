@@ -36,9 +36,11 @@ def list_models(as_json: JsonOption = False) -> None:
     from rich.table import Table
 
     table = Table("name", "model", "licence", "state")
-    for row in rows:
-        state = f"fetched, in {row['folder']}" if row["fetched"] else "not fetched"
-        table.add_row(f"{row['name']}{' (default)' if row['default'] else ''}", row["title"], row["licence"], state)
+    for model in catalogue.CATALOGUE.values():
+        fetched = catalogue.is_fetched(model.name)
+        state = f"fetched, in {catalogue.model_folder(model.name)}" if fetched else "not fetched"
+        default = " (default)" if model.name == catalogue.DEFAULT_MODEL else ""
+        table.add_row(model.name + default, model.title, model.licence, state)
     open_console().print(table)
     typer.echo("Any Hugging Face id, folder or GGUF file works as --model too.")
 

@@ -85,9 +85,9 @@ class Attributor:
         Raises:
             SequenceError: if ids or spans do not fit the model or each other.
         """
-        return self.attribute_many(
-            input_ids, [target], [through], hops=hops, method=method, capture=capture
-        )[0]
+        return self.attribute_many(input_ids, [target], [through], hops=hops, method=method, capture=capture)[
+            0
+        ]
 
     def attribute_many(
         self,
@@ -107,7 +107,9 @@ class Attributor:
         Other arguments, results and errors are those of `attribute`.
         """
         if hops < 0:
-            raise SequenceError(f"hops={hops} makes no sense; use 0 for the target alone, 1 or more to recurse.")
+            raise SequenceError(
+                f"hops={hops} makes no sense; use 0 for the target alone, 1 or more to recurse."
+            )
         ids = self._check_ids(input_ids)
         reasoning = [None] * len(targets) if through is None else list(through)
         requests = [
@@ -145,7 +147,9 @@ class Attributor:
         self, input_ids: Sequence[int], rows: npt.NDArray[np.intp], chunk: int = PREFILL_CHUNK
     ) -> Capture:
         """Run the decoder once and keep what attribution needs for `rows`, int64 (R,) ascending."""
-        return capture_forward(self.model, self.family, input_ids, torch.from_numpy(rows.astype(np.int64)), chunk)
+        return capture_forward(
+            self.model, self.family, input_ids, torch.from_numpy(rows.astype(np.int64)), chunk
+        )
 
     def hop_totals(self, capture: Capture, weights: Tensor) -> Tensor:
         """Return float64 (M, N) token totals of one hop for weights (M, R) over the captured rows."""
@@ -153,7 +157,7 @@ class Attributor:
             return hop_totals(self.model, self.family, capture, weights)
 
     def _check_ids(self, input_ids: Sequence[int] | Tensor) -> npt.NDArray[np.int32]:
-        plain = input_ids.detach().cpu().numpy() if isinstance(input_ids, Tensor) else input_ids
+        plain: Sequence[int] = input_ids.detach().cpu().numpy() if isinstance(input_ids, Tensor) else input_ids
         config = self.model.config.get_text_config(decoder=True)
         vocabulary = self.model.get_input_embeddings().num_embeddings
         return check_ids(plain, vocabulary, getattr(config, "max_position_embeddings", None))

@@ -111,7 +111,8 @@ class Recorder:
         for index, layer in enumerate(layers):
             if not bool(torch.isfinite(layer.value).all()) or not bool(torch.isfinite(layer.residual).all()):
                 raise SequenceError(
-                    f"Layer {index} produced NaN or infinite activations; load the model in bfloat16 or float32."
+                    f"Layer {index} produced NaN or infinite activations; "
+                    "load the model in bfloat16 or float32."
                 )
         return Capture(layers, self._rows, n_tokens)
 

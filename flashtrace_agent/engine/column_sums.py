@@ -53,9 +53,7 @@ def weighted_column_sums(layer: LayerCapture, rows: Tensor, weights: Tensor) -> 
     return sums.transpose(0, 1)
 
 
-def _hide_unseen(
-    logits: Tensor, rows: Tensor, low: int, first: int, last: int, window: int | None
-) -> None:
+def _hide_unseen(logits: Tensor, rows: Tensor, low: int, first: int, last: int, window: int | None) -> None:
     """Set logits of keys a row cannot see to −∞, in place; only the ragged edges are touched."""
     if last > first:
         later = torch.arange(first + 1, last + 1, device=rows.device)  # keys some row comes before

@@ -13,7 +13,7 @@ row-wise factor is fixed, so it scales the row weights and the rows of W_O.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 
 import torch
@@ -99,7 +99,7 @@ def _mix(sums: Tensor, value: Tensor) -> Tensor:
 
 
 def _projection(layer: LayerCapture, family: Family, module: nn.Module) -> _Projection:
-    heads, _, width = layer.query.shape
+    heads = layer.query.shape[0]
     kv_heads = layer.key.shape[0]
     value_width = layer.value.shape[2]
     device = layer.key.device
@@ -126,8 +126,5 @@ def _norm_gain(norm: nn.Module, width: int, device: torch.device) -> Tensor:
     """Return an RMS norm's gain by dimension, float32 (d,), found by asking the module itself."""
     with torch.no_grad():
         ones = torch.ones(1, width, device=device)
-        gain: Tensor = norm(ones)[0].float()
-    return gain * (1.0 + norm_epsilon(norm)) ** 0.5
-
-
-__all__: Sequence[str] = ["hop_totals"]
+        gain: Tensor = norm(ones)[0].float() * math.sqrt(1.0 + norm_epsilon(norm))
+    return gain

@@ -35,6 +35,7 @@ def load_model(
     Raises:
         ModelFileError: if there is no such model or its files cannot be read.
     """
+    requested = name
     if name in CATALOGUE:
         name = str(ensure_model(name))
     path = Path(name).expanduser()
@@ -65,8 +66,9 @@ def load_model(
         ) from error
     if gguf_file is not None:
         _restore_gguf_splitting(tokenizer, Path(name) / gguf_file)
-    model.eval()
-    return model, tokenizer
+    # What is recorded with a run: the name it can be loaded by again, not this machine's cache folder.
+    model.config._name_or_path = model.name_or_path = requested
+    return model.eval(), tokenizer
 
 
 def _resolve_dtype(dtype: Any, device_map: Any) -> Any:
@@ -86,7 +88,7 @@ def _check_gguf(path: Path) -> None:
     try:
         reader = GGUFReader(path)
         last = max(int(tensor.data_offset) + int(tensor.n_bytes) for tensor in reader.tensors)
-    except Exception as error:  # noqa: BLE001 - the reader fails in any way on damaged bytes
+    except Exception as error:
         raise ModelFileError(f"{path} is not a readable GGUF file ({error}); download it again.") from error
     if last > path.stat().st_size:
         raise ModelFileError(f"{path} is cut off (its tensors need {last:,} bytes); download it again.")

@@ -101,12 +101,15 @@ def make_request(n_tokens: int, target: TargetLike, through: SpansLike | None) -
     for span in reasoning:
         if span.start > last:
             raise SequenceError(
-                f"The reasoning {span} comes after the target {spans[-1]}; only earlier tokens can lead to it."
+                f"The reasoning {span} comes after the target {spans[-1]}; "
+                "only earlier tokens can lead to it."
             )
     sources = ~(target_mask | through_mask | mask_of(spans, n_tokens))
     sources[last:] = False
     if not bool(sources.any()):
-        raise SequenceError("No source token is left before the target; target and reasoning cover everything.")
+        raise SequenceError(
+            "No source token is left before the target; target and reasoning cover everything."
+        )
     return Request(spans, weights, reasoning, sources)
 
 
@@ -124,7 +127,8 @@ def _target_weights(target: TargetLike, n_tokens: int) -> tuple[npt.NDArray[np.f
         raise SequenceError("The target is empty; there is nothing to attribute.")
     if weights.shape != (n_tokens,):
         raise SequenceError(
-            f"Target weights have shape {weights.shape}, but the sequence has {n_tokens} tokens; give one weight a token."
+            f"Target weights have shape {weights.shape}, but the sequence has {n_tokens} tokens; "
+            "give one weight a token."
         )
     if not bool(np.isfinite(weights).all()) or bool((weights < 0).any()):
         raise SequenceError("Target weights must be finite and not negative.")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from flashtrace_agent.engine.attributor import Attributor
 from flashtrace_agent.span import Span
 

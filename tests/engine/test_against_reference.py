@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from flashtrace_agent.engine.attributor import Attributor
 from flashtrace_agent.span import Span
 

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
 from flashtrace_agent.engine.attributor import Attributor
 from flashtrace_agent.errors import FlashTraceError, SequenceError, UnsupportedModelError
 from flashtrace_agent.span import Span
-from transformers import GPT2Config, GPT2LMHeadModel
 
 from .tiny_models import tiny_model
 from .tiny_tokenizer import tiny_tokenizer

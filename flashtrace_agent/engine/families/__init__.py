@@ -31,6 +31,6 @@ def family_of(model: nn.Module) -> Family:
         if model_type in family.model_types:
             return family()
     raise UnsupportedModelError(
-        f"{type(model).__name__} (model_type {model_type!r}) has no adapter for its decoder layers; supported are "
-        f"{', '.join(supported_model_types())}. CONTRIBUTING.md says how to add one."
+        f"{type(model).__name__} (model_type {model_type!r}) has no adapter for its decoder layers; "
+        f"supported are {', '.join(supported_model_types())}. CONTRIBUTING.md says how to add one."
     )

@@ -84,8 +84,9 @@ def dense_weight(module: nn.Module, in_features: int, device: torch.device) -> T
     if device.type == "cpu" and dtype == torch.float16:
         dtype = torch.float32
     identity = torch.eye(in_features, device=device, dtype=dtype)
-    rows = module(identity).to(torch.float32)  # (in, out), plus the bias on every row
+    rows: Tensor = module(identity).to(torch.float32)  # (in, out), plus the bias on every row
     bias = bias_of(module)
     if bias is not None:
         rows = rows - bias.to(device=rows.device, dtype=torch.float32)
-    return rows.T.to(device)  # (out, in)
+    dense: Tensor = rows.T.to(device)  # (out, in)
+    return dense

@@ -1,0 +1,64 @@
+# Two commands on a fresh machine: `make demo` and `make test`.
+# Each sets up all it needs (virtual environment, pinned dependencies, the default model) and
+# re-uses what an earlier one set up.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STORE ?=
+
+# A plain torch would draw gigabytes of CUDA packages, so constraints.txt pins the CPU set-up's
+# version; where an NVIDIA driver answers, that line is left out and the CUDA build is taken.
+CUDA := $(shell nvidia-smi -L >/dev/null 2>&1 && echo yes)
+
+.PHONY: demo test lint types unit setup setup-dev model browser clean
+
+demo: setup model
+	$(BIN)/flashtrace-agent demo $(if $(STORE),--store $(STORE))
+
+test: setup-dev model browser lint types unit
+
+setup: $(VENV)/.ready-demo
+setup-dev: $(VENV)/.ready-dev
+
+$(VENV)/constraints.txt: constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("flashtrace-agent needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(if $(CUDA),grep -v '^torch==' constraints.txt > $@,cp constraints.txt $@)
+
+$(VENV)/.ready-demo: pyproject.toml $(VENV)/constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check setuptools -c $(VENV)/constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation \
+		-c $(VENV)/constraints.txt -e '.[demo]'
+	touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready-demo
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation \
+		-c $(VENV)/constraints.txt -e '.[dev]'
+	touch $@
+
+model: setup
+	$(BIN)/flashtrace-agent models fetch
+
+# The dashboard's tests drive the system's Chromium; on Debian it is installed here.
+browser:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
+		|| sh scripts/install-chromium
+
+lint: setup-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# Type checkers cannot follow the mapping of four folders onto one package, so the wheel is checked.
+types: setup-dev
+	rm -rf build .make/typed && mkdir -p .make/typed
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		-w .make/typed .
+	$(BIN)/python -m zipfile -e .make/typed/*.whl .make/typed
+	cd .make/typed && MYPYPATH=. $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p flashtrace_agent
+
+unit: setup-dev
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) .make build test-output
