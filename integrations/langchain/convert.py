@@ -7,9 +7,8 @@ part of a conversation and are read elsewhere.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from langchain_core.messages import (
     AIMessage,
@@ -25,38 +24,13 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from flashtrace_agent.message import Message, Role, ToolCall, ToolSchema
 
-_ROLES: dict[str, Role] = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "human": "user",
-    "assistant": "assistant",
-    "ai": "assistant",
-    "tool": "tool",
-    "function": "tool",
-    "ipython": "tool",
-}
-
-# Blocks that repeat what `tool_calls` already says.
-_CALL_BLOCKS = frozenset(
-    {
-        "tool_use",
-        "tool_call",
-        "tool_call_chunk",
-        "invalid_tool_call",
-        "function_call",
-        "server_tool_call",
-        "server_tool_call_chunk",
-        "input_json_delta",
-    }
-)
-_REASONING_BLOCKS = frozenset({"reasoning", "reasoning_content", "thinking", "redacted_thinking"})
+from ..blocks import ROLES, read_arguments, read_schema, text_and_reasoning, thought
 
 
 def from_langchain(message: BaseMessage) -> Message:
     """Return the message as the project's own type; the original is not touched."""
     role = _role(message)
-    text, reasoning = _text_and_reasoning(message.content)
+    text, reasoning = text_and_reasoning(message.content)
     return Message(
         role=role,
         content=text,
@@ -118,27 +92,13 @@ def tool_schemas(tools: Iterable[Any]) -> list[ToolSchema]:
         elif "function_declarations" in tool:
             schemas.extend(tool_schemas(tool["function_declarations"]))
         else:
-            schemas.append(_schema(tool))
+            schemas.append(read_schema(tool))
     return schemas
 
 
 def offered_tools(params: Mapping[str, Any]) -> list[ToolSchema]:
     """Return the tools in a chat model's ``invocation_params``, empty where there are none."""
     return tool_schemas(params.get("tools") or params.get("functions") or ())
-
-
-def content_text(content: Any) -> str:
-    """Return any tool result or content as text: blocks joined, other objects as JSON."""
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        return _text_and_reasoning(content)[0]
-    if content is None:
-        return ""
-    try:
-        return json.dumps(content, ensure_ascii=False)
-    except (TypeError, ValueError):
-        return str(content)
 
 
 def _role(message: BaseMessage) -> Role:
@@ -152,48 +112,9 @@ def _role(message: BaseMessage) -> Role:
         case ToolMessage() | FunctionMessage():
             return "tool"
         case ChatMessage():
-            return _ROLES.get(message.role.lower(), "user")
+            return ROLES.get(message.role.lower(), "user")
         case _:
-            return _ROLES.get(message.type, "user")
-
-
-def _text_and_reasoning(content: str | Sequence[Any]) -> tuple[str, str | None]:
-    if isinstance(content, str):
-        return content, None
-    text: list[str] = []
-    thoughts: list[str] = []
-    for block in content:
-        if isinstance(block, str):
-            text.append(block)
-        elif not isinstance(block, Mapping):
-            text.append(str(block))
-        elif block.get("type") in _REASONING_BLOCKS:
-            thoughts.append(_thought(block))
-        elif block.get("type") not in _CALL_BLOCKS:
-            text.append(_block_text(block))
-    return "".join(text), "".join(thoughts) or None
-
-
-def _thought(block: Mapping[str, Any]) -> str:
-    for key in ("reasoning", "thinking", "reasoning_content", "text"):
-        value = block.get(key)
-        if isinstance(value, str):
-            return value
-        if isinstance(value, Mapping):  # Bedrock: {"reasoning_content": {"text": …}}
-            return str(value.get("text", ""))
-    parts = block.get("summary") or block.get("content") or ()
-    return "\n".join(part.get("text", "") for part in parts if isinstance(part, Mapping))
-
-
-def _block_text(block: Mapping[str, Any]) -> str:
-    for key in ("text", "refusal"):
-        if isinstance(block.get(key), str):
-            return cast("str", block[key])
-    if "json" in block:
-        return json.dumps(block["json"], ensure_ascii=False, default=str)
-    if "type" in block:
-        return f"[{block['type']}]"  # an image, a file: a place in the text, without the bytes
-    return json.dumps(dict(block), ensure_ascii=False, default=str)
+            return ROLES.get(message.type, "user")
 
 
 def _reasoning(message: BaseMessage, from_blocks: str | None) -> str | None:
@@ -204,7 +125,7 @@ def _reasoning(message: BaseMessage, from_blocks: str | None) -> str | None:
         if isinstance(value, str):
             return value
         if isinstance(value, Mapping):  # OpenAI's Responses API before content blocks
-            return _thought(value) or None
+            return thought(value) or None
     return None
 
 
@@ -219,26 +140,9 @@ def _tool_calls(message: AIMessage) -> tuple[ToolCall, ...]:
     ]
     legacy = message.additional_kwargs.get("function_call")
     if not calls and isinstance(legacy, Mapping):
-        calls.append(ToolCall("", str(legacy.get("name", "")), _arguments(legacy.get("arguments", ""))))
+        calls.append(ToolCall("", str(legacy.get("name", "")), read_arguments(legacy.get("arguments", ""))))
     return tuple(calls)
-
-
-def _arguments(text: str) -> dict[str, Any] | str:
-    try:
-        parsed = json.loads(text)
-    except (TypeError, ValueError):
-        return text
-    return parsed if isinstance(parsed, dict) else text
 
 
 def _is_example(message: BaseMessage) -> bool:
     return bool(message.additional_kwargs.get("example")) or (message.name or "").startswith("example")
-
-
-def _schema(tool: Mapping[str, Any]) -> ToolSchema:
-    function = tool.get("function", tool)
-    name = function.get("name") or tool.get("type") or "unknown"
-    parameters = function.get("parameters") or function.get("input_schema") or {}
-    if isinstance(parameters, str):  # Gemini's declarations arrive as JSON text from some versions
-        parameters = json.loads(parameters)
-    return ToolSchema(str(name), function.get("description") or "", parameters)

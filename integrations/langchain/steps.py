@@ -10,7 +10,8 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from flashtrace_agent.message import Message, ToolCall
 from flashtrace_agent.trace import Fidelity, Step, make_id
 
-from .convert import content_text, from_langchain, offered_tools
+from ..blocks import content_text
+from .convert import from_langchain, offered_tools
 from .events import Failure, ModelEnded, ModelStarted, ToolEnded, ToolStarted
 from .runs import Run
 from .snapshot import Snapshot, thaw

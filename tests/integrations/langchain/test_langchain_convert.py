@@ -20,8 +20,8 @@ from langchain_core.messages import (
 from langchain_core.tools import tool
 from pydantic import BaseModel
 
+from flashtrace_agent.integrations.blocks import content_text
 from flashtrace_agent.integrations.langchain.convert import (
-    content_text,
     from_langchain,
     offered_tools,
     to_langchain,

@@ -1,0 +1,128 @@
+"""Content blocks, roles, arguments and tool schemas in the forms frameworks and providers write them.
+
+LangChain's messages and the spans of OpenTelemetry instrumentations carry the same dicts, so
+both integrations read them here. Nothing in this file raises on what it does not know: an odd
+block becomes text, an odd schema a tool with a name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from flashtrace_agent.message import Role, ToolSchema
+
+ROLES: dict[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "ai": "assistant",
+    "tool": "tool",
+    "function": "tool",
+    "ipython": "tool",
+}
+
+# Blocks that repeat what `tool_calls` already says.
+CALL_BLOCKS = frozenset(
+    {
+        "tool_use",
+        "tool_call",
+        "tool_call_chunk",
+        "invalid_tool_call",
+        "function_call",
+        "server_tool_call",
+        "server_tool_call_chunk",
+        "input_json_delta",
+    }
+)
+REASONING_BLOCKS = frozenset({"reasoning", "reasoning_content", "thinking", "redacted_thinking"})
+
+
+def text_and_reasoning(content: str | Sequence[Any]) -> tuple[str, str | None]:
+    """Return a message's content as its text and its reasoning, None where it has none."""
+    if isinstance(content, str):
+        return content, None
+    text: list[str] = []
+    thoughts: list[str] = []
+    for block in content:
+        if isinstance(block, str):
+            text.append(block)
+        elif not isinstance(block, Mapping):
+            text.append(str(block))
+        elif block.get("type") in REASONING_BLOCKS:
+            thoughts.append(thought(block))
+        elif block.get("type") not in CALL_BLOCKS:
+            text.append(_block_text(block))
+    return "".join(text), "".join(thoughts) or None
+
+
+def thought(block: Mapping[str, Any]) -> str:
+    """Return the text of a reasoning block."""
+    for key in ("reasoning", "thinking", "reasoning_content", "text"):
+        value = block.get(key)
+        if isinstance(value, str):
+            return value
+        if isinstance(value, Mapping):  # Bedrock: {"reasoning_content": {"text": …}}
+            return str(value.get("text", ""))
+    parts = block.get("summary") or block.get("content") or ()
+    if isinstance(parts, str):
+        return parts
+    if not isinstance(parts, Sequence):
+        return ""
+    return "\n".join(str(part.get("text", "")) for part in parts if isinstance(part, Mapping))
+
+
+def content_text(content: Any) -> str:
+    """Return any tool result or content as text: blocks joined, other objects as JSON."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return text_and_reasoning(content)[0]
+    if content is None:
+        return ""
+    try:
+        return json.dumps(content, ensure_ascii=False)
+    except (TypeError, ValueError):
+        return str(content)
+
+
+def read_arguments(text: Any) -> dict[str, Any] | str:
+    """Return a call's arguments, written as JSON text, as a dict; the text where it is no object."""
+    try:
+        parsed = json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        return cast("str", text)
+    return parsed if isinstance(parsed, dict) else cast("str", text)
+
+
+def read_schema(tool: Mapping[str, Any]) -> ToolSchema:
+    """Read one tool definition: OpenAI's with and without wrapper, Anthropic's, a built-in tool."""
+    function = tool.get("function", tool)
+    if not isinstance(function, Mapping):
+        function = tool
+    name = function.get("name") or tool.get("name") or tool.get("type") or "unknown"
+    parameters = (
+        function.get("parameters") or function.get("input_schema") or function.get("inputSchema") or {}
+    )
+    if isinstance(parameters, str):  # Gemini's declarations arrive as JSON text from some versions
+        parameters = read_arguments(parameters)
+    description = function.get("description")
+    return ToolSchema(
+        str(name),
+        description if isinstance(description, str) else "",
+        parameters if isinstance(parameters, Mapping) else {},
+    )
+
+
+def _block_text(block: Mapping[str, Any]) -> str:
+    for key in ("text", "refusal"):
+        if isinstance(block.get(key), str):
+            return cast("str", block[key])
+    if "json" in block:
+        return json.dumps(block["json"], ensure_ascii=False, default=str)
+    if "type" in block:
+        return f"[{block['type']}]"  # an image, a file: a place in the text, without the bytes
+    return json.dumps(dict(block), ensure_ascii=False, default=str)
