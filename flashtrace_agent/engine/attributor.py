@@ -18,6 +18,7 @@ from ..prompt.token_text import TokenText
 from .capture import PREFILL_CHUNK, Capture, capture_forward
 from .families import family_of
 from .hop import hop_totals
+from .kept import kept_captures
 from .loading import load_model
 from .methods import method_named
 from .request import SpansLike, TargetLike, check_ids, make_request
@@ -80,7 +81,8 @@ class Attributor:
             hops: how many times influence on the reasoning is passed on.
             method: a name in `flashtrace_agent.engine.methods.METHODS`.
             capture: what an earlier forward over these ids left behind (see `capture`); spares the
-                forward pass if it holds every row the target and the reasoning need.
+                forward pass if it holds every row the target and the reasoning need. By default
+                what was kept when this model generated these ids (see `kept`), if it was.
 
         Raises:
             SequenceError: if ids or spans do not fit the model or each other.
@@ -118,6 +120,8 @@ class Attributor:
         if not requests:
             return []
         chosen = method_named(method)
+        if capture is None:
+            capture = kept_captures(self.model).get(ids.tolist())
         with self.lock:
             results = chosen.run(self, ids.tolist(), requests, hops, capture)
         text = TokenText(self.tokenizer, ids.tolist())
@@ -157,7 +161,9 @@ class Attributor:
             return hop_totals(self.model, self.family, capture, weights)
 
     def _check_ids(self, input_ids: Sequence[int] | Tensor) -> npt.NDArray[np.int32]:
-        plain: Sequence[int] = input_ids.detach().cpu().numpy() if isinstance(input_ids, Tensor) else input_ids
+        plain: Sequence[int] = (
+            input_ids.detach().cpu().numpy() if isinstance(input_ids, Tensor) else input_ids
+        )
         config = self.model.config.get_text_config(decoder=True)
         vocabulary = self.model.get_input_embeddings().num_embeddings
         return check_ids(plain, vocabulary, getattr(config, "max_position_embeddings", None))

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -70,9 +71,21 @@ class Capture:
     rows: Tensor
     n_tokens: int
 
-    def covers(self, n_tokens: int, rows: npt.NDArray[np.intp]) -> bool:
-        """Tell whether this is a capture of `n_tokens` tokens that holds every one of `rows`."""
-        return n_tokens == self.n_tokens and bool(np.isin(rows, self.rows.numpy()).all())
+    def covers(self, rows: npt.NDArray[np.intp]) -> bool:
+        """Tell whether every one of `rows`, int64 (R,), is held.
+
+        A sequence may be longer than its capture: no row sees a later token.
+        """
+        return bool(np.isin(rows, self.rows.numpy()).all())
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all tensors held."""
+        return sum(
+            tensor.nbytes
+            for layer in self.layers
+            for tensor in (layer.query, layer.key, layer.value, layer.residual)
+        )
 
 
 @dataclass(slots=True)
@@ -88,13 +101,20 @@ class _LayerParts:
 class Recorder:
     """Collect a `Capture` while a model runs over a sequence in one or more chunks.
 
-    Use `recording` to make one; call `begin_chunk` before each forward and `finish` after the last.
+    Call `begin_chunk` before each forward, run it inside `attached`, and `finish` after the last.
+    A chunk that comes from a reused KV cache need not be run: its keys reach the later chunks.
+
+    Args:
+        rows: int64 (R,) ascending absolute positions whose queries and residuals are kept; those
+            beyond the sequence's end are left out.
     """
 
     def __init__(self, family: Family, model: nn.Module, rows: Tensor) -> None:
+        self._family = family
+        self._model = model
         self._rows = rows.cpu()
         self._layers = [_LayerParts() for _ in family.layers(model)]
-        self._local = rows[:0]
+        self._local = self._rows[:0]
 
     def begin_chunk(self, start: int, length: int) -> None:
         """Say that the next forward covers tokens ``[start, start + length)``."""
@@ -114,7 +134,29 @@ class Recorder:
                     f"Layer {index} produced NaN or infinite activations; "
                     "load the model in bfloat16 or float32."
                 )
-        return Capture(layers, self._rows, n_tokens)
+        return Capture(layers, self._rows[self._rows < n_tokens], n_tokens)
+
+    @contextmanager
+    def attached(self) -> Iterator[None]:
+        """Record while the body runs the model; whatever happens, leave the model as it was."""
+        layers = self._family.layers(self._model)
+        index_of = {id(self._family.attention(layer)): index for index, layer in enumerate(layers)}
+
+        def on_attention(module: nn.Module, call: AttentionCall) -> None:
+            if id(module) in index_of:
+                self._on_attention(index_of[id(module)], call)
+
+        with ExitStack() as stack:
+            for index, layer in enumerate(layers):
+                hook = partial(self._on_residual, index)
+                stack.callback(layer.register_forward_pre_hook(hook, with_kwargs=True).remove)
+                norm = self._family.post_attention_norm(layer)
+                if norm is not None:
+                    hook = partial(self._on_post_norm, index)
+                    stack.callback(norm.register_forward_pre_hook(hook).remove)
+            stack.enter_context(_attention_replaced(self._model))
+            stack.enter_context(observing(on_attention))
+            yield
 
     def _on_attention(self, index: int, call: AttentionCall) -> None:
         parts = self._layers[index]
@@ -123,13 +165,15 @@ class Recorder:
             parts.query.append(call.query[0].index_select(1, self._local.to(call.query.device)))
         parts.last_call = call
 
-    def _on_residual(self, index: int, hidden: Tensor) -> None:
+    def _on_residual(self, index: int, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if len(self._local):
+            hidden: Tensor = args[0] if args else kwargs["hidden_states"]
             # (1, chunk, d) -> (rows in chunk, d)
             self._layers[index].residual.append(hidden[0].index_select(0, self._local.to(hidden.device)))
 
-    def _on_post_norm(self, index: int, norm: nn.Module, hidden: Tensor) -> None:
+    def _on_post_norm(self, index: int, norm: nn.Module, args: tuple[Any, ...]) -> None:
         if len(self._local):
+            hidden: Tensor = args[0]
             rows = hidden[0].index_select(0, self._local.to(hidden.device)).float()  # (rows in chunk, d)
             self._layers[index].row_scale.append(torch.rsqrt(rows.pow(2).mean(-1) + norm_epsilon(norm)))
 
@@ -157,34 +201,6 @@ def norm_epsilon(norm: nn.Module) -> float:
     return epsilon
 
 
-@contextmanager
-def recording(model: nn.Module, family: Family, rows: Tensor) -> Iterator[Recorder]:
-    """Record while the body runs the model; whatever happens, leave the model as it was.
-
-    Args:
-        rows: int64 (R,) ascending absolute positions whose queries and residuals are kept.
-    """
-    recorder = Recorder(family, model, rows)
-    layers = family.layers(model)
-    index_of = {id(family.attention(layer)): index for index, layer in enumerate(layers)}
-
-    def on_attention(module: nn.Module, call: AttentionCall) -> None:
-        if id(module) in index_of:
-            recorder._on_attention(index_of[id(module)], call)
-
-    with ExitStack() as stack:
-        for index, layer in enumerate(layers):
-            handle = layer.register_forward_pre_hook(_residual_hook(recorder, index), with_kwargs=True)
-            stack.callback(handle.remove)
-            norm = family.post_attention_norm(layer)
-            if norm is not None:
-                handle = norm.register_forward_pre_hook(_norm_hook(recorder, index))
-                stack.callback(handle.remove)
-        stack.enter_context(_attention_replaced(model))
-        stack.enter_context(observing(on_attention))
-        yield recorder
-
-
 def capture_forward(
     model: nn.Module, family: Family, input_ids: Sequence[int], rows: Tensor, chunk: int = PREFILL_CHUNK
 ) -> Capture:
@@ -206,12 +222,13 @@ def capture_forward(
     n_tokens = ids.shape[1]
     # No configuration is given to the cache: it must keep all keys even where a layer's window is short.
     cache = DynamicCache() if n_tokens > chunk else None
-    with torch.inference_mode(), recording(model, family, rows) as recorder:
+    recorder = Recorder(family, model, rows)
+    with torch.inference_mode(), recorder.attached():
         for start in range(0, n_tokens, chunk):
             part = ids[:, start : start + chunk]
             recorder.begin_chunk(start, part.shape[1])
             decoder(input_ids=part, past_key_values=cache, use_cache=cache is not None)
-        return recorder.finish(n_tokens)
+    return recorder.finish(n_tokens)
 
 
 @contextmanager
@@ -224,17 +241,3 @@ def _attention_replaced(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         text_config._attn_implementation = before
-
-
-def _residual_hook(recorder: Recorder, index: int) -> Any:
-    def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        recorder._on_residual(index, args[0] if args else kwargs["hidden_states"])
-
-    return hook
-
-
-def _norm_hook(recorder: Recorder, index: int) -> Any:
-    def hook(module: nn.Module, args: tuple[Any, ...]) -> None:
-        recorder._on_post_norm(index, module, args[0])
-
-    return hook

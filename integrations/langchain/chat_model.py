@@ -21,6 +21,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field, PrivateAttr
 
 from flashtrace_agent.completion.parse import END_TOKENS
+from flashtrace_agent.engine.kept import DEFAULT_BUDGET, kept_captures
 from flashtrace_agent.errors import FlashTraceError, SequenceError
 from flashtrace_agent.prompt.rendering import render_prompt
 
@@ -64,6 +65,9 @@ class ChatTransformers(BaseChatModel):
     chat_template: str | None = Field(default=None, repr=False)
     """Jinja source in place of the tokenizer's own template."""
 
+    capture_bytes: int = Field(default=DEFAULT_BUDGET, ge=0)
+    """Bytes kept so that explaining recent answers takes no forward pass; 0 keeps nothing."""
+
     _cache: PrefixCache = PrivateAttr(default_factory=PrefixCache)
 
     @classmethod
@@ -106,8 +110,9 @@ class ChatTransformers(BaseChatModel):
         return length if isinstance(length, int) else None
 
     def forget(self) -> None:
-        """Free the memory of the keys and values kept for the next call."""
+        """Free the memory of the keys and values kept for the next call and for attribution."""
         self._cache.clear()
+        kept_captures(self.model).clear()
 
     def bind_tools(
         self,
@@ -188,6 +193,7 @@ class ChatTransformers(BaseChatModel):
                 )
             room = min(room, context - len(prompt.ids))
         stop_ids = self._end_ids()
+        kept_captures(self.model).set_budget(self.capture_bytes)
         tokens = generate(
             self.model,
             prompt.ids,
@@ -200,6 +206,7 @@ class ChatTransformers(BaseChatModel):
                 seed=options.get("seed", self.seed),
             ),
             cache=self._cache,
+            keep=self.capture_bytes > 0,
         )
         return Turn(
             self.tokenizer,

@@ -8,14 +8,15 @@ gives.
 1. Take over the cache for the longest common prefix; at least the last token is run again.
 2. Run the rest of the prompt at once, then each chosen token alone.
 3. Choose: the largest logit, or a draw after transformers' temperature, top-k and top-p.
-4. Put the cache back, however the loop ends.
+4. Put the cache back, and keep what attribution needs, however the loop ends.
 """
 
 from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,10 @@ from transformers import (
 )
 from transformers.cache_utils import DynamicLayer
 
+from flashtrace_agent.engine.capture import Recorder
+from flashtrace_agent.engine.families import family_of
+from flashtrace_agent.engine.kept import kept_captures
+from flashtrace_agent.errors import UnsupportedModelError
 from flashtrace_agent.model_lock import model_lock
 
 
@@ -100,6 +105,7 @@ def generate(
     stop_ids: Collection[int] = (),
     sampling: Sampling | None = None,
     cache: PrefixCache | None = None,
+    keep: bool = False,
 ) -> Generator[int, None, None]:
     """Yield the ids a causal LM writes after `input_ids`.
 
@@ -113,6 +119,8 @@ def generate(
         stop_ids: ids that end the generation; the one that does is yielded too.
         sampling: how tokens are chosen; greedy by default.
         cache: where the keys and values of the call before are, and this call's will be.
+        keep: keep what attribution needs (`flashtrace_agent.engine.kept`), so that explaining
+            this text takes no forward pass.
     """
     sequence = list(input_ids)
     choose = _Chooser(model, sampling or Sampling())
@@ -121,12 +129,13 @@ def generate(
         past, known = DynamicCache(config=model.config), 0
     extra = {"logits_to_keep": 1} if _takes_logits_to_keep(model) else {}
     device = model.get_input_embeddings().weight.device
+    recorder = _recorder(model, past, len(sequence), max_new_tokens) if keep else None
     intact = True
     try:
         for _ in range(max_new_tokens):
             pending = torch.tensor([sequence[known:]], device=device)  # (1, new tokens)
             intact = False
-            with model_lock(model), torch.no_grad():
+            with model_lock(model), torch.no_grad(), _recording(recorder, known, pending.shape[1]):
                 output = model(input_ids=pending, past_key_values=past, use_cache=True, **extra)
                 token = choose(sequence, output.logits[:, -1, :])
             intact = True
@@ -139,6 +148,35 @@ def generate(
         # A forward pass that raised may have extended some layers and not others.
         if cache is not None and intact:
             cache.put(sequence[:known], past)
+        if recorder is not None and intact and known > len(input_ids):
+            kept_captures(model).put(sequence, recorder.finish(known))
+
+
+def _recorder(model: Any, past: DynamicCache, written_from: int, max_new_tokens: int) -> Recorder | None:
+    """Return a recorder of the rows to be written, or None where nothing can be kept.
+
+    Another attention implementation than SDPA would be changed by recording it, and a layer with a
+    sliding window lets go of the keys attribution needs.
+    """
+    config = model.config.get_text_config(decoder=True)
+    if config._attn_implementation != "sdpa" or not _can_crop(past):
+        return None
+    try:
+        family = family_of(model)
+    except UnsupportedModelError:
+        return None  # such a model can be run, only not explained
+    rows = torch.arange(written_from, written_from + max_new_tokens)
+    return Recorder(family, model, rows)
+
+
+@contextmanager
+def _recording(recorder: Recorder | None, start: int, length: int) -> Iterator[None]:
+    if recorder is None:
+        yield
+        return
+    recorder.begin_chunk(start, length)
+    with recorder.attached():
+        yield
 
 
 class _Chooser:

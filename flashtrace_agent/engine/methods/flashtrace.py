@@ -46,15 +46,17 @@ class FlashTrace(Method):
         reasoning = np.stack([request.through_mask for request in requests])  # (M, N)
         needed = weights.any(axis=0) | (reasoning.any(axis=0) & (hops > 0))
         rows = np.flatnonzero(needed)
-        if capture is None or not capture.covers(len(input_ids), rows):
+        if capture is None or not capture.covers(rows):
             capture = attributor.capture(input_ids, rows)
         rows = capture.rows.numpy()
+        seen = capture.n_tokens  # a kept capture may end before the sequence does
 
         finals = np.zeros_like(weights)
         mass = np.ones(len(requests))  # Π ρ so far
         collected: list[list[Hop]] = [[] for _ in requests]
         for hop in range(hops + 1):
-            totals = attributor.hop_totals(capture, torch.from_numpy(weights[:, rows])).numpy()  # (M, N)
+            totals = np.zeros_like(weights)  # (M, N)
+            totals[:, :seen] = attributor.hop_totals(capture, torch.from_numpy(weights[:, rows])).numpy()
             weights = np.where(reasoning, totals, 0.0)
             for index in range(len(requests)):
                 total = totals[index].sum()
