@@ -30,6 +30,11 @@ def compact_json(value: Any) -> str:
     return text
 
 
+def storable(text: str) -> str:
+    """Return `text` with the characters no database stores in text (NUL, lone surrogates) replaced."""
+    return _UNSTORABLE.sub("�", text)
+
+
 class UtcTime(TypeDecorator[datetime]):
     """An aware time as whole microseconds since 1970 in UTC: exact, sortable, 8 bytes."""
 
@@ -99,4 +104,4 @@ class Label(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """Return the text with unstorable characters replaced."""
-        return None if value is None else _UNSTORABLE.sub("�", value)
+        return None if value is None else storable(value)

@@ -21,15 +21,15 @@ BUSY_TIMEOUT_S = 30
 _SQLITE_MAGIC = b"SQLite format 3\0"
 
 
-def open_engine(url: str) -> Engine:
-    """Return an engine for a store URL; a new SQLite file gets its parent folder.
+def open_engine(url: str, *, create: bool = True) -> Engine:
+    """Return an engine for a store URL; a new SQLite file gets its parent folder, if `create`.
 
     Raises:
         StoreError: if the URL names no database this package can use, or its file cannot be used.
     """
     parsed = _parse(url)
     if parsed.get_backend_name() == "sqlite":
-        return _open_sqlite(parsed)
+        return _open_sqlite(parsed, create)
     try:
         return create_engine(parsed, pool_pre_ping=True)
     except (ModuleNotFoundError, NoSuchModuleError) as error:
@@ -46,7 +46,7 @@ def explained_errors(url: str) -> Iterator[None]:
     except StatementError as error:  # a value that its column type refused
         raise StoreError(f"A value cannot be stored: {error.orig}") from error
     except SQLAlchemyError as error:
-        raise StoreError(f"The store {_shown(url)} failed: {error}") from error
+        raise StoreError(f"The store {shown_url(url)} failed: {error}") from error
 
 
 def _parse(url: str) -> URL:
@@ -67,9 +67,11 @@ def _parse(url: str) -> URL:
     return parsed
 
 
-def _open_sqlite(url: URL) -> Engine:
+def _open_sqlite(url: URL, create: bool) -> Engine:
     path = Path(str(url.database))
     try:
+        if not create and not path.exists():
+            raise StoreError(f"There is no store at {path}: check the path, or record a run into it first.")
         path.parent.mkdir(parents=True, exist_ok=True)
         is_new = not path.exists()
         with path.open("r+b" if not is_new else "ab") as file:
@@ -121,7 +123,7 @@ def _begin(connection: Connection) -> None:
 
 
 def _explain(url: str, reason: str) -> str:
-    shown = _shown(url)
+    shown = shown_url(url)
     if "locked" in reason:
         return f"The store {shown} was held by another process for {BUSY_TIMEOUT_S} s: try again."
     if "not a database" in reason or "malformed" in reason:
@@ -134,6 +136,7 @@ def _explain(url: str, reason: str) -> str:
     return f"The store {shown} failed: {summary}"
 
 
-def _shown(url: str) -> str:
+def shown_url(url: str) -> str:
+    """Return how messages name a store: its file, or its URL without the password."""
     parsed = make_url(url)
     return str(parsed.database) if parsed.get_backend_name() == "sqlite" else parsed.render_as_string()

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, delete, exists, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from .chains import Link, batches
+from .full_text import forget_messages
 from .schema import (
     AttributionRow,
     DocumentRow,
@@ -69,6 +70,8 @@ def _sweep(connection: Connection, row_type: type[Shared], digests: Iterable[str
             unused = (shared.c.digest.in_(batch), *_unreferenced(row_type))
             if "parent" in shared.c:
                 parents.update(connection.scalars(select(shared.c.parent).where(*unused)))
+            if row_type is MessageRow:
+                forget_messages(connection, list(connection.scalars(select(shared.c.digest).where(*unused))))
             connection.execute(delete(row_type).where(*unused))
         candidates = parents - {None}
 

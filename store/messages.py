@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
@@ -13,6 +14,7 @@ from flashtrace_agent.errors import StoreError
 from flashtrace_agent.message import Message, history_digests
 
 from .chains import append_links, follow, read_links
+from .full_text import index_messages
 from .schema import MessageRow
 
 
@@ -38,12 +40,14 @@ def write_conversation(
     except (TypeError, ValueError) as error:
         raise StoreError(f"A message cannot be stored as JSON ({error}): give plain values.") from error
     digests = _storage_digests(history, identities)
-    append_links(
-        connection,
-        MessageRow,
-        digests,
-        lambda index: {"identity": identities[index], "body": history[index].to_dict()},
-    )
+    bodies: dict[str, dict[str, Any]] = {}
+
+    def columns(index: int) -> dict[str, Any]:
+        body = bodies[digests[index]] = history[index].to_dict()
+        return {"identity": identities[index], "body": body}
+
+    append_links(connection, MessageRow, digests, columns)
+    index_messages(connection, bodies)
     return StoredConversation(
         input_digest=digests[len(messages) - 1] if messages else None,
         output_digest=None if output is None else digests[-1],

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, MetaData
+from sqlalchemy import ForeignKey, Index, LargeBinary, MetaData, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from .column_types import Digest, Id, Json, Label, UtcTime
@@ -23,6 +23,7 @@ class Base(DeclarativeBase):
             "ix": "ix_%(table_name)s_%(column_0_N_name)s",
             "fk": "fk_%(table_name)s_%(column_0_N_name)s",
             "pk": "pk_%(table_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
         }
     )
 
@@ -71,6 +72,15 @@ class MessageRow(Base):
     parent: Mapped[str | None] = mapped_column(Digest, ForeignKey("messages.digest"), index=True)
     identity: Mapped[str] = mapped_column(Digest)
     body: Mapped[Any] = mapped_column(Json)
+
+
+class MessageNumberRow(Base):
+    """The number under which the full-text index knows a message; a rowid may change, this may not."""
+
+    __tablename__ = "message_numbers"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    digest: Mapped[str] = mapped_column(Digest, ForeignKey("messages.digest"), unique=True)
 
 
 class TokenChunkRow(Base):
@@ -139,7 +149,17 @@ class StepRow(Base):
     arguments: Mapped[Any] = mapped_column(Json, nullable=True)
     result: Mapped[Any] = mapped_column(Json, nullable=True)
 
-    __table_args__ = (Index(None, "trace_id", "started_at", "id"),)
+    # The second index answers filters and listings by itself; errors are few, so the third is small.
+    __table_args__ = (
+        Index(None, "trace_id", "started_at", "id"),
+        Index(None, "trace_id", "kind", "name", "model", "fidelity", "tokens"),
+        Index(
+            "ix_steps_errors",
+            "trace_id",
+            sqlite_where=text("error IS NOT NULL"),
+            postgresql_where=text("error IS NOT NULL"),
+        ),
+    )
 
 
 class AttributionRow(Base):

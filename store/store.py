@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, update
+from sqlalchemy import ColumnElement, Connection, update
 from sqlalchemy.orm import Session
 
 from flashtrace_agent.attribution import Attribution
@@ -18,7 +18,7 @@ from flashtrace_agent.errors import StoreError
 from flashtrace_agent.trace import Step, Trace, utc_now
 
 from .attributions import read_attributions, read_summaries, write_attribution_row
-from .database import explained_errors, open_engine
+from .database import explained_errors, open_engine, shown_url
 from .deletion import delete_trace_rows
 from .migrate import SCHEMA_REVISION, current_revision, upgrade
 from .schema import StepRow, TraceRow
@@ -38,22 +38,26 @@ class Store:
 
     Args:
         url: ``sqlite:///traces.db`` (relative), ``sqlite:////var/traces.db`` (absolute) or
-            ``postgresql+psycopg://user@host/name``. A new database is created, an older one
-            upgraded.
+            ``postgresql+psycopg://user@host/name``. An older store is upgraded.
+        create: make a store where there is none; False to refuse, so that a mistyped path leaves
+            no file behind.
 
     Raises:
         StoreError: if it cannot be opened, is another program's, or of a newer version.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, create: bool = True) -> None:
         self.url = url
-        self._engine = open_engine(url)
+        self._engine = open_engine(url, create=create)
         self._writer = self._engine.execution_options(writes=True)
         # Threads of one process queue here; SQLite would let them poll for the file's lock.
         self._write_lock = threading.RLock()
         try:
             with explained_errors(url), self._engine.begin() as connection:
-                is_current = current_revision(connection) == SCHEMA_REVISION
+                revision = current_revision(connection)
+                is_current = revision == SCHEMA_REVISION
+            if revision is None and not create:
+                raise StoreError(f"There is no store in {shown_url(url)}: check the URL.")
             if not is_current:
                 with self._write() as connection:
                     upgrade(connection)
@@ -124,6 +128,7 @@ class Store:
         before: str | None = None,
         status: str | None = None,
         session: str | None = None,
+        where: str | None = None,
     ) -> list[TraceSummary]:
         """Return traces, newest first.
 
@@ -132,9 +137,20 @@ class Store:
             before: only older ones than the trace with this id: the last id of the page before.
             status: only ``ok``, ``error`` or ``incomplete`` ones.
             session: only those of this session.
+            where: only those a filter finds, as in ``tool = 'get_weather' and since 7d``.
+
+        Raises:
+            FilterError: if the filter cannot be understood; the message shows where.
         """
         with self._read() as reading:
-            return list_trace_rows(reading, limit=limit, before=before, status=status, session_name=session)
+            return list_trace_rows(
+                reading,
+                limit=limit,
+                before=before,
+                status=status,
+                session_name=session,
+                where=self._condition(where),
+            )
 
     def get_trace(self, id_or_prefix: str) -> Trace:
         """Return a trace with its steps in order of time.
@@ -180,6 +196,13 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _condition(self, where: str | None) -> ColumnElement[bool] | None:
+        if where is None:
+            return None
+        from .filter_sql import filter_condition  # only where it is used: listings must open quickly
+
+        return filter_condition(where, self._engine.dialect.name)
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:

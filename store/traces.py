@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, select
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, select
 from sqlalchemy.orm import Session
 
 from flashtrace_agent.errors import StoreError
@@ -15,7 +15,9 @@ from .steps import read_steps
 from .summary import TraceSummary
 from .upsert import insert_new, insert_or_replace
 
-_FIDELITY_ORDER = ("approximate", "rendered", "exact")
+FIDELITY_ORDER = ("approximate", "rendered", "exact")
+"""Lowest first."""
+
 _CANDIDATES = 5
 _STATUS = select(TraceRow.status).where(TraceRow.id == bindparam("id"))
 
@@ -67,7 +69,13 @@ def read_trace(session: Session, trace_id: str) -> Trace:
 
 
 def list_trace_rows(
-    session: Session, *, limit: int, before: str | None, status: str | None, session_name: str | None
+    session: Session,
+    *,
+    limit: int,
+    before: str | None,
+    status: str | None,
+    session_name: str | None,
+    where: ColumnElement[bool] | None,
 ) -> list[TraceSummary]:
     """Return the newest traces, newest first; `before` is the last id of the page before."""
     query = select(TraceRow).order_by(TraceRow.id.desc()).limit(limit)
@@ -77,6 +85,8 @@ def list_trace_rows(
         query = query.where(TraceRow.status == status)
     if session_name is not None:
         query = query.where(TraceRow.session == session_name)
+    if where is not None:
+        query = query.where(where)
     rows = list(session.scalars(query))
     ids = [row.id for row in rows]
     tags: dict[str, list[str]] = {}
@@ -145,7 +155,7 @@ class _StepFacts:
             self.tools.append(tool)
         if fidelity is not None:
             known = (fidelity, self.fidelity or fidelity)
-            self.fidelity = min(known, key=_FIDELITY_ORDER.index)
+            self.fidelity = min(known, key=FIDELITY_ORDER.index)
 
 
 def _summary(row: TraceRow, facts: _StepFacts, tags: list[str]) -> TraceSummary:

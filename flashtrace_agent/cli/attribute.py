@@ -18,7 +18,7 @@ from .options import (
     StoreOption,
     TraceArgument,
     load_attributor,
-    open_store,
+    open_existing_store,
 )
 from .step_choice import choose_step
 
@@ -54,7 +54,7 @@ def attribute(
     from .sources import print_sources
 
     method_named(method)
-    with open_store(store) as opened:
+    with open_existing_store(store) as opened:
         trace = opened.get_trace(trace_id)
         steps = [choose_step(trace, step)] if step else _attributable(trace.steps, trace.id)
         attributor = load_attributor(model, _recorded_model(steps), dtype)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .console import one_line, open_console, print_json
-from .options import JsonOption, StoreOption, open_store
+from .options import JsonOption, StoreOption, WhereOption, open_existing_store
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -37,19 +37,20 @@ def list_traces(
         StatusChoice | None, typer.Option("--status", help="Only traces that ended so.")
     ] = None,
     session: Annotated[str | None, typer.Option("--session", help="Only traces of this session.")] = None,
+    where: WhereOption = None,
     as_json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
     """List traces, newest first."""
-    with open_store(store) as opened:
-        found = opened.list_traces(limit=limit, status=status, session=session)
+    with open_existing_store(store) as opened:
+        found = opened.list_traces(limit=limit, status=status, session=session, where=where)
     if as_json:
         print_json([summary.to_dict() for summary in found])
         return
     console = open_console()
     if found:
         console.print(traces_table(found, console.width))
-    elif status or session:
+    elif status or session or where:
         console.print("No trace matches. `flashtrace-agent list` shows all of them.")
     else:
         console.print("The store has no traces yet. Run `flashtrace-agent demo` to record one.")

@@ -23,6 +23,16 @@ StoreOption = Annotated[
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
+WhereOption = Annotated[
+    str | None,
+    typer.Option(
+        "--where",
+        metavar="FILTER",
+        help="Only traces a filter finds, as in \"tool = 'get_weather' and status = error and since 7d\".",
+        show_default=False,
+    ),
+]
+
 TraceArgument = Annotated[
     str, typer.Argument(metavar="TRACE", help="A trace's id, or its first characters.", show_default=False)
 ]
@@ -62,6 +72,19 @@ def open_store(url: str | None) -> Store:
     from flashtrace_agent.store import Store
 
     return Store(url or Store.default_url())
+
+
+def open_existing_store(url: str | None) -> Store:
+    """Open the store a `StoreOption` names to read it; a mistyped path makes no new store.
+
+    The default store is created, so that the first command a user tries has something to say.
+
+    Raises:
+        StoreError: if it does not exist or cannot be opened.
+    """
+    from flashtrace_agent.store import Store
+
+    return Store(url, create=False) if url else Store(Store.default_url())
 
 
 def load_attributor(model: str | None, recorded: str | None = None, dtype: str = "auto") -> Attributor:

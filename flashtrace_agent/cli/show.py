@@ -11,7 +11,7 @@ from flashtrace_agent.errors import FlashTraceError
 from flashtrace_agent.trace import Step, Trace
 
 from .console import open_console, print_json
-from .options import JsonOption, StepOption, StoreOption, TraceArgument, open_store
+from .options import JsonOption, StepOption, StoreOption, TraceArgument, open_existing_store
 from .step_choice import choose_step
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def show(
     store: StoreOption = None,
 ) -> None:
     """Show a trace and what each of its choices drew on."""
-    with open_store(store) as opened:
+    with open_existing_store(store) as opened:
         trace = opened.get_trace(trace_id)
         chosen = trace.steps if step is None else [choose_step(trace, step)]
         if html is not None:

@@ -36,8 +36,10 @@ Run = Callable[..., Invocation]
 
 @pytest.fixture
 def store_url(tmp_path: Path) -> str:
-    """Return the URL of a store that does not exist yet."""
-    return f"sqlite:///{tmp_path}/traces.db"
+    """Return the URL of an empty store."""
+    url = f"sqlite:///{tmp_path}/traces.db"
+    Store(url).close()
+    return url
 
 
 @pytest.fixture

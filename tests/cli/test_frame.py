@@ -97,7 +97,7 @@ def test_debug_lets_the_error_through(run: Run) -> None:
     ("url", "sentence"),
     [
         ("ftp://x", "Error: A store cannot be a 'ftp' URL"),
-        ("sqlite:////dev/null/x.db", "Error: The store /dev/null/x.db cannot be written"),
+        ("sqlite:////dev/null/x.db", "Error: There is no store at /dev/null/x.db: check the path"),
     ],
 )
 def test_the_store_option_goes_before_the_environment(run: Run, url: str, sentence: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
@@ -85,3 +86,29 @@ def test_the_table_fits_the_terminal(trace: Trace, store_url: str, width: int) -
     assert all(cell_len(line) <= width for line in lines)
     assert trace.id[:13] in lines[1]
     assert "\x1b" not in lines[1]
+
+
+def test_a_filter_chooses(run: Run, trace: Trace) -> None:
+    """The language is the store's."""
+    where = "tool = sofas and tokens > 100 and segment user share > 0.4 of target tool_name"
+    assert len(json.loads(run("list", "--where", where, "--json").stdout)) == 1
+    assert "No trace matches" in run("list", "--where", "tool = other").stdout
+
+
+def test_a_mistake_in_a_filter_is_shown(run: Run, trace: Trace) -> None:
+    """With a caret under the character."""
+    result = run("list", "--where", "tool = sofas and tokns > 1")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert lines[0].startswith("Error: The filter is wrong at character 18: there is no field 'tokns'")
+    assert lines[1:] == ["  tool = sofas and tokns > 1", " " * 19 + "^"]
+
+
+@pytest.mark.parametrize("command", [("list",), ("show", "x"), ("attribute", "x")])
+def test_a_mistyped_store_is_not_created(run: Run, tmp_path: Path, command: tuple[str, ...]) -> None:
+    """Reading what is not there says so, and leaves neither file nor folder."""
+    result = run(*command, "--store", f"sqlite:///{tmp_path}/typo/traces.db")
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: There is no store at {tmp_path}/typo/traces.db: check the path")
+    assert not (tmp_path / "typo").exists()

@@ -17,6 +17,7 @@ from sqlalchemy import create_engine
 import flashtrace_agent.store
 from flashtrace_agent.errors import StoreError
 from flashtrace_agent.store import Store
+from flashtrace_agent.store.full_text import INDEX_TABLE
 from flashtrace_agent.store.migrate import SCHEMA_REVISION, VERSION_TABLE
 from flashtrace_agent.store.schema import Base
 
@@ -29,7 +30,12 @@ def test_a_new_store_gets_its_folder_and_tables(store: Store, store_url: str) ->
     """The migrations make exactly the tables the models describe."""
     engine = create_engine(store_url)
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        # The full-text index is of another kind on each database, so no model describes it.
+        options = {
+            "version_table": VERSION_TABLE,
+            "include_name": lambda name, kind, _: kind != "table" or not name.startswith(INDEX_TABLE),
+        }
+        context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, Base.metadata) == []
         assert context.get_current_revision() == SCHEMA_REVISION
     engine.dispose()

@@ -1,0 +1,269 @@
+"""Turn a filter into an SQL condition on traces.
+
+Fields a listing shows mean what it shows there: `tokens` is the trace's sum, `fidelity` its lowest,
+`status` the trace's own. Fields of steps (`step`, `tool`, `model`, `error`, `text`, and attribution
+shares) ask whether some step of the trace agrees, and ``!=`` and ``not`` whether none does. What
+a user wrote only ever becomes a bound parameter.
+
+Conditions that many traces may meet are correlated (`EXISTS`), because a listing walks the traces
+newest first and stops at its limit; selective ones are an `IN` over what an index finds.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, ColumnElement, Text, and_, exists, false, func, not_, or_, select
+from sqlalchemy import type_coerce as coerce
+from sqlalchemy.orm import InstrumentedAttribute
+
+from .column_types import compact_json
+from .filter_syntax import AllOf, Comparison, FilterError, Node, Not, ShareCondition, Token, parse_filter
+from .full_text import traces_with_words
+from .schema import StepRow, TagRow, TraceRow
+from .share_sql import share_condition
+from .traces import FIDELITY_ORDER
+from .words import words_of
+
+Condition = ColumnElement[bool]
+
+_COMPARE: dict[str, Callable[[Any, Any], Any]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
+_AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)([A-Za-z]*)")
+_STATUSES = ("ok", "error", "incomplete")
+_TOP_CHARACTER = "\U0010ffff"
+_MOST = 2**53
+"""Numbers above are not exact in a float, and no trace has them."""
+
+
+def filter_condition(text: str, dialect: str, now: datetime | None = None) -> Condition:
+    """Return the condition on `TraceRow` that a filter states.
+
+    Args:
+        text: as `flashtrace_agent.store.filter_syntax` describes it.
+        dialect: ``sqlite`` or ``postgresql``.
+        now: what ``since 7d`` counts back from; by default the present.
+
+    Raises:
+        FilterError: showing the character where it cannot be understood.
+    """
+    return _Compiler(text, dialect, now or datetime.now(UTC)).condition(parse_filter(text))
+
+
+class _Compiler:
+    def __init__(self, text: str, dialect: str, now: datetime) -> None:
+        self._text = text
+        self._dialect = dialect
+        self._now = now
+        self._fields: dict[str, Callable[[Comparison], Condition]] = {
+            "trace": self._trace,
+            "step": self._step,
+            "tool": lambda c: self._some_step(c, StepRow.name, StepRow.kind == "tool"),
+            "model": lambda c: self._some_step(c, StepRow.model, StepRow.kind == "model"),
+            "tag": self._tag,
+            "session": lambda c: self._words(c, TraceRow.session),
+            "prompt_version": lambda c: self._words(c, TraceRow.prompt_version),
+            "name": lambda c: self._words(c, TraceRow.name),
+            "status": self._status,
+            "fidelity": self._fidelity,
+            "error": self._error_text,
+            "tokens": self._tokens,
+            "latency": self._latency,
+            "started": self._started,
+            "text": self._full_text,
+        }
+
+    def condition(self, node: Node) -> Condition:
+        if isinstance(node, Not):
+            return not_(self.condition(node.part))
+        if isinstance(node, ShareCondition):
+            return self._share(node)
+        if isinstance(node, Comparison):
+            return self._comparison(node)
+        parts = [self.condition(part) for part in node.parts]
+        return and_(*parts) if isinstance(node, AllOf) else or_(*parts)
+
+    def _comparison(self, comparison: Comparison) -> Condition:
+        compile_field = self._fields.get(comparison.field.text.lower())
+        if compile_field is None:
+            known = ", ".join(self._fields)
+            raise self._mistake(
+                comparison.field, f"there is no field {comparison.field.text!r}; the fields are {known}."
+            )
+        if comparison.operator.text == "!=":
+            equal = Token("symbol", "=", comparison.operator.position)
+            return not_(compile_field(Comparison(comparison.field, equal, comparison.values)))
+        return compile_field(comparison)
+
+    # Fields of the trace
+
+    def _trace(self, comparison: Comparison) -> Condition:
+        return self._begins(comparison, TraceRow.id)
+
+    def _status(self, comparison: Comparison) -> Condition:
+        self._one_of(comparison, _STATUSES)
+        return self._words(comparison, TraceRow.status)
+
+    def _tag(self, comparison: Comparison) -> Condition:
+        return exists().where(TagRow.trace_id == TraceRow.id, self._words(comparison, TagRow.tag))
+
+    def _fidelity(self, comparison: Comparison) -> Condition:
+        self._one_of(comparison, FIDELITY_ORDER)
+        steps = (StepRow.trace_id == TraceRow.id, StepRow.kind == "model")
+        choices: list[Condition] = []
+        for value in comparison.values:
+            lower = FIDELITY_ORDER[: FIDELITY_ORDER.index(value.text)]
+            has_it = exists().where(*steps, StepRow.fidelity == value.text)
+            choices.append(and_(has_it, ~exists().where(*steps, StepRow.fidelity.in_(lower))))
+        return or_(*choices)
+
+    def _tokens(self, comparison: Comparison) -> Condition:
+        total = select(func.coalesce(func.sum(StepRow.tokens), 0)).where(StepRow.trace_id == TraceRow.id)
+        return self._numbers(comparison, total.scalar_subquery(), lambda value: self._count(value))
+
+    def _latency(self, comparison: Comparison) -> Condition:
+        duration = coerce(TraceRow.ended_at, BigInteger) - coerce(TraceRow.started_at, BigInteger)
+        compared = self._numbers(comparison, duration, lambda value: round(self._seconds(value) * 1e6))
+        return and_(TraceRow.ended_at.is_not(None), compared)
+
+    def _started(self, comparison: Comparison) -> Condition:
+        return self._numbers(comparison, TraceRow.started_at, self._moment)
+
+    # Fields of steps
+
+    def _step(self, comparison: Comparison) -> Condition:
+        return TraceRow.id.in_(select(StepRow.trace_id).where(self._begins(comparison, StepRow.id)))
+
+    def _some_step(
+        self, comparison: Comparison, column: InstrumentedAttribute[Any], *more: Condition
+    ) -> Condition:
+        return exists().where(StepRow.trace_id == TraceRow.id, *more, self._words(comparison, column))
+
+    def _error_text(self, comparison: Comparison) -> Condition:
+        def agrees(column: InstrumentedAttribute[Any]) -> Condition:
+            # Errors are stored as JSON, so the text between their quotes is compared.
+            text = coerce(column, Text)
+            if comparison.operator.text == "~":
+                needle = compact_json(comparison.values[0].text)[1:-1]
+                found: Condition = text.icontains(needle, autoescape=True)
+            else:
+                found = text.in_([compact_json(value.text) for value in comparison.values])
+            return and_(column.is_not(None), found)
+
+        self._allow(comparison, "=", "~")
+        of_steps = exists().where(
+            StepRow.trace_id == TraceRow.id, StepRow.error.is_not(None), agrees(StepRow.error)
+        )
+        return or_(agrees(TraceRow.error), of_steps)
+
+    def _full_text(self, comparison: Comparison) -> Condition:
+        self._allow(comparison, "~")
+        value = comparison.values[0]
+        words = words_of(value.text)
+        if not words:
+            raise self._mistake(value, "there is no word to look for; write text ~ 'red sofas'.")
+        return TraceRow.id.in_(traces_with_words(words, self._dialect))
+
+    def _share(self, node: ShareCondition) -> Condition:
+        match = _AMOUNT.fullmatch(node.number.text)
+        if match is None or match[2]:
+            raise self._mistake(node.number, "a share is a number from 0 to 1, as in 0.5.")
+        return share_condition(
+            self._dialect,
+            segment=node.segment.text,
+            target=None if node.target is None else node.target.text,
+            compare=_COMPARE[node.operator.text],
+            share=float(match[1]),
+        )
+
+    # Ways to compare
+
+    def _words(self, comparison: Comparison, column: InstrumentedAttribute[Any]) -> Condition:
+        """Compare a text column: equal to one of the values, or containing the value."""
+        self._allow(comparison, "=", "~")
+        if comparison.operator.text == "~":
+            found: Condition = column.icontains(comparison.values[0].text, autoescape=True)
+        else:
+            values = [value.text for value in comparison.values]
+            found = column == values[0] if len(values) == 1 else column.in_(values)
+        # Two-valued, so that `not` finds the rows without a value too.
+        return and_(column.is_not(None), found)
+
+    def _begins(self, comparison: Comparison, column: InstrumentedAttribute[str]) -> Condition:
+        """Compare an id with the beginnings of ids."""
+        self._allow(comparison, "=")
+        starts = [value.text.lower() for value in comparison.values]
+        # No id holds what no text can; such a beginning finds nothing.
+        storable = [start for start in starts if start.isascii() and start.isprintable()]
+        ranges = [and_(column >= start, column < start + _TOP_CHARACTER) for start in storable]
+        return or_(false(), *ranges)
+
+    def _numbers(
+        self, comparison: Comparison, column: ColumnElement[Any] | Any, read: Callable[[Token], Any]
+    ) -> Condition:
+        self._allow(comparison, "=", "<", "<=", ">", ">=")
+        compare = _COMPARE[comparison.operator.text]
+        parts = [coerce(compare(column, read(value)), Boolean) for value in comparison.values]
+        return or_(*parts)
+
+    # Values
+
+    def _count(self, value: Token) -> float:
+        match = _AMOUNT.fullmatch(value.text)
+        if match is None or match[2] or float(match[1]) > _MOST:
+            raise self._mistake(value, f"{value.text!r} is no number of tokens; write one, as in 4000.")
+        return float(match[1])
+
+    def _seconds(self, value: Token) -> float:
+        match = _AMOUNT.fullmatch(value.text)
+        seconds = float(match[1]) * _UNITS.get(match[2] or "s", -1.0) if match else -1.0
+        if not 0 <= seconds <= _MOST / 1e6:
+            units = ", ".join(_UNITS)
+            raise self._mistake(value, f"{value.text!r} is no duration; write 1.5s, 200ms or 7d ({units}).")
+        return seconds
+
+    def _moment(self, value: Token) -> datetime:
+        if _AMOUNT.fullmatch(value.text) and not value.text.isdecimal():
+            try:
+                return self._now - timedelta(seconds=self._seconds(value))
+            except OverflowError as error:
+                raise self._mistake(value, f"{value.text!r} ago is before all times.") from error
+        try:
+            moment = datetime.fromisoformat(value.text)
+            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        except (ValueError, OverflowError) as error:
+            raise self._mistake(
+                value,
+                f"{value.text!r} is no time; write '2025-03-01', '2025-03-01T12:30' (UTC) or 7d ago as 7d.",
+            ) from error
+
+    # Mistakes
+
+    def _allow(self, comparison: Comparison, *operators: str) -> None:
+        if comparison.operator.text not in operators:
+            shown = " ".join((*operators, *(("!=", "in") if "=" in operators else ())))
+            raise self._mistake(
+                comparison.operator, f"{comparison.field.text} can be compared with {shown} only."
+            )
+
+    def _one_of(self, comparison: Comparison, allowed: Sequence[str]) -> None:
+        self._allow(comparison, "=")
+        for value in comparison.values:
+            if value.text not in allowed:
+                raise self._mistake(
+                    value, f"{comparison.field.text} is {', '.join(allowed[:-1])} or {allowed[-1]}."
+                )
+
+    def _mistake(self, token: Token, sentence: str) -> FilterError:
+        return FilterError(self._text, token.position, sentence)

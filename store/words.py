@@ -1,0 +1,37 @@
+"""The words of a text, as full-text search knows them.
+
+Both the index and the search cut text here and not in the database, so that a word is the same
+thing on SQLite and on PostgreSQL: a run of letters and digits, without accents, in lower case. In
+scripts without spaces each character is a word.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+_WORD = re.compile(
+    # Chinese, Japanese kana, Thai, Lao, Khmer, Burmese: one character at a time.
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff]"
+    r"|[^\W_\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+"
+)
+_LONGEST = 64
+"""Characters of a word that count; what is longer is data, not speech."""
+
+
+def words_of(text: str) -> list[str]:
+    """Return the distinct words of `text`, sorted."""
+    folded = text.casefold()
+    if not folded.isascii():
+        folded = "".join(c for c in unicodedata.normalize("NFKD", folded) if not unicodedata.combining(c))
+    return sorted({word[:_LONGEST] for word in _WORD.findall(folded) if word.isalnum()})
+
+
+def message_words(body: Mapping[str, Any]) -> list[str]:
+    """Return the words of a message as stored: content, reasoning, and the calls it makes."""
+    parts = [body.get("content") or "", body.get("reasoning") or ""]
+    for call in body.get("tool_calls", ()):
+        parts += [str(call["name"]), str(call["arguments"])]
+    return words_of("\n".join(parts))
