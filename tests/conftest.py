@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,3 +21,44 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs the recordings in ../shared, which are not here")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def default_model() -> Any:
+    """Return an attributor over the default model's real weights, fetched as a user would."""
+    from flashtrace_agent import Attributor
+    from flashtrace_agent.models import ensure_model
+
+    ensure_model()
+    return Attributor.from_pretrained("smollm2")
+
+
+@dataclass(frozen=True)
+class Demo:
+    """One real run of the demo command."""
+
+    store: str
+    output: str
+    seconds: float
+
+
+def command(*arguments: str, timeout: float = 280) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a user does, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "flashtrace_agent", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        env={**os.environ, "COLUMNS": "100"},
+    )
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """Run ``flashtrace-agent demo`` once for all tests that look at what it recorded."""
+    store = f"sqlite:///{tmp_path_factory.mktemp('demo') / 'traces.db'}"
+    started = time.perf_counter()
+    outcome = command("demo", "--store", store, timeout=600)
+    assert outcome.returncode == 0, outcome.stderr
+    return Demo(store, outcome.stdout, time.perf_counter() - started)

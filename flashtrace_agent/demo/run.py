@@ -23,7 +23,7 @@ from flashtrace_agent.trace import Trace
 
 from .agent import QUESTIONS, build_agent, worked_examples
 
-MAX_STEPS = 6
+MAX_STEPS = 4
 """LangGraph's recursion limit: an agent that goes round in circles is stopped here."""
 ANSWER_TOKENS = 96
 ATTRIBUTION_SECONDS = 300

@@ -42,11 +42,13 @@ def load_model(
     if path.suffix == ".gguf" and gguf_file is None:
         if not path.is_file():
             raise ModelFileError(f"There is no file {path}; give the path of a GGUF file that exists.")
-        name, gguf_file = str(path.parent), path.name
+        name, gguf_file, path = str(path.parent), path.name, path.parent
     if gguf_file is not None and path.is_dir():
         _check_gguf(path / gguf_file)
     if path.is_dir():
         name = str(path)
+    elif name.startswith((".", "~")) or path.is_absolute() or len(path.parts) > 2:
+        raise ModelFileError(f"There is no folder {path}; give a folder with transformers weights.")
     extra: dict[str, Any] = {} if gguf_file is None else {"gguf_file": gguf_file}
     try:
         config = AutoConfig.from_pretrained(name, **extra)

@@ -52,7 +52,7 @@ def mask_of(spans: Sequence[Span], n_tokens: int) -> npt.NDArray[np.bool_]:
     return mask
 
 
-def check_ids(input_ids: Sequence[int], vocabulary: int, context: int | None) -> npt.NDArray[np.int32]:
+def check_ids(input_ids: npt.ArrayLike, vocabulary: int, context: int | None) -> npt.NDArray[np.int32]:
     """Return token ids as int32 (N,).
 
     Raises:
