@@ -17,7 +17,8 @@ once and a killed one loses nothing it was told is stored; the schema changes on
 migrations in `migrations/`, which run when a store is opened.
 """
 
+from .job_queue import Job, JobQueue
 from .store import Store
 from .summary import TraceSummary
 
-__all__ = ["Store", "TraceSummary"]
+__all__ = ["Job", "JobQueue", "Store", "TraceSummary"]

@@ -14,6 +14,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from .column_types import Digest, Id, Json, Label, UtcTime
 
+OPEN_JOBS = "status IN ('queued', 'leased')"
+
 
 class Base(DeclarativeBase):
     """Common metadata; constraints get the same names on every database."""
@@ -189,3 +191,43 @@ class AttributionRow(Base):
     hops: Mapped[Any] = mapped_column(Json)
     scores: Mapped[bytes] = mapped_column(LargeBinary)
     hop_scores: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class JobRow(Base):
+    """One attribution to be computed.
+
+    `due_at` is when the job may be taken: for a queued one after its back-off, for a leased one
+    when the lease runs out. `lease` names who holds it now, so that a worker that lost its job
+    cannot finish it.
+    """
+
+    __tablename__ = "jobs"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    step_id: Mapped[str] = mapped_column(Id, ForeignKey("steps.id", ondelete="CASCADE"), index=True)
+    targets: Mapped[Any] = mapped_column(Json, nullable=True)
+    method: Mapped[str] = mapped_column(Label)
+    hop_count: Mapped[int]
+    priority: Mapped[int]
+    status: Mapped[str] = mapped_column(Label)
+    attempts: Mapped[int]
+    max_attempts: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+    due_at: Mapped[datetime] = mapped_column(UtcTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    lease: Mapped[str | None] = mapped_column(Label)
+    worker: Mapped[str | None] = mapped_column(Label)
+    error: Mapped[Any] = mapped_column(Json, nullable=True)
+
+    # The index holds open jobs only: taking one costs the same after a million finished ones.
+    __table_args__ = (
+        Index(
+            "ix_jobs_open",
+            "priority",
+            "due_at",
+            "id",
+            sqlite_where=text(OPEN_JOBS),
+            postgresql_where=text(OPEN_JOBS),
+        ),
+        Index(None, "status"),
+    )

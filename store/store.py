@@ -20,6 +20,7 @@ from flashtrace_agent.trace import Step, Trace, utc_now
 from .attributions import read_attributions, read_summaries, write_attribution_row
 from .database import explained_errors, open_engine, shown_url
 from .deletion import delete_trace_rows
+from .job_queue import JobQueue
 from .migrate import SCHEMA_REVISION, current_revision, upgrade
 from .schema import StepRow, TraceRow
 from .steps import read_steps, write_step_row
@@ -96,6 +97,11 @@ class Store:
         """
         with self._write() as connection:
             return write_attribution_row(connection, step_id, attribution)
+
+    @property
+    def jobs(self) -> JobQueue:
+        """The queue of attributions to be computed."""
+        return JobQueue(self._write, self._read, self._engine.dialect.name)
 
     def mark_incomplete(self, trace_id: str, reason: str = "") -> None:
         """State that a run was cut off: it and its steps without an end become ``incomplete``.

@@ -17,6 +17,7 @@ from .frame import CommandGroup, start
 from .list_traces import list_traces
 from .models import app as models_app
 from .show import show
+from .worker import worker
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -31,6 +32,7 @@ app.command("demo")(demo)
 app.command("list")(list_traces)
 app.command("show")(show)
 app.command("attribute")(attribute)
+app.command("worker")(worker)
 app.command("dashboard")(dashboard)
 app.command("doctor")(doctor)
 app.command("bench")(bench)

@@ -87,8 +87,12 @@ def open_existing_store(url: str | None) -> Store:
     return Store(url, create=False) if url else Store(Store.default_url())
 
 
-def load_attributor(model: str | None, recorded: str | None = None, dtype: str = "auto") -> Attributor:
+def load_attributor(
+    model: str | None, recorded: str | None = None, dtype: str = "auto", device: str | None = None
+) -> Attributor:
     """Load the model a `ModelOption` names, else the recorded one, else the default.
+
+    `device` is a torch device; None for all GPUs there are, else the CPU.
 
     Raises:
         ModelFileError: if it cannot be loaded.
@@ -101,5 +105,5 @@ def load_attributor(model: str | None, recorded: str | None = None, dtype: str =
     if dtype != "auto" and not isinstance(getattr(torch, dtype, None), torch.dtype):
         raise typer.BadParameter(f"{dtype!r} is no torch dtype; use float32, bfloat16, float16 or auto.")
     # Several devices are only worth asking for where there is one besides the CPU.
-    device_map = "auto" if torch.cuda.is_available() else None
+    device_map = device or ("auto" if torch.cuda.is_available() else None)
     return Attributor.from_pretrained(model or recorded or DEFAULT_MODEL, device_map=device_map, dtype=dtype)

@@ -1,0 +1,120 @@
+"""``flashtrace-agent worker``: compute queued attributions."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flashtrace_agent.errors import FlashTraceError
+
+from .options import (
+    DtypeOption,
+    ModelOption,
+    StoreOption,
+    WhereOption,
+    load_attributor,
+    open_existing_store,
+)
+
+if TYPE_CHECKING:
+    from flashtrace_agent.attribution import Attribution
+    from flashtrace_agent.engine.attributor import Attributor
+    from flashtrace_agent.store import Job, Store
+    from flashtrace_agent.trace import Step
+
+
+def worker(
+    where: WhereOption = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="First queue all model steps that are not attributed yet.")
+    ] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep waiting for jobs; SIGTERM ends it.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="First queue the jobs again that failed.")] = False,
+    model: ModelOption = None,
+    device: Annotated[
+        str | None,
+        typer.Option("--device", help="Where the model runs, as in cuda:1 or cpu.", show_default=False),
+    ] = None,
+    dtype: DtypeOption = "auto",
+    store: StoreOption = None,
+) -> None:
+    """Compute queued attributions; --where or --all queue steps first.
+
+    Several workers may share a store. SIGTERM or Ctrl+C lets the job at hand finish; a second one
+    gives it back.
+    """
+    with open_existing_store(store) as opened:
+        if retry:
+            typer.echo(f"Queued {opened.jobs.retry()} failed jobs again.", err=True)
+        if where is not None or everything:
+            typer.echo(f"Queued {opened.jobs.enqueue_where(where)} steps.", err=True)
+        _work(opened, _Explainer(model, device, dtype), watch)
+        counts = opened.jobs.counts()
+        dead = opened.jobs.dead(3) if counts["dead"] else []
+    typer.echo("Jobs: " + ", ".join(f"{number} {status}" for status, number in counts.items()))
+    if dead:
+        reasons = "; ".join(f"step {step_id}: {error}" for step_id, error in dead)
+        raise FlashTraceError(f"{counts['dead']} jobs failed for good, so look at why ({reasons}).")
+
+
+def _work(opened: Store, explainer: _Explainer, watch: bool) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TimeRemainingColumn
+
+    from flashtrace_agent.store.work import work
+
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), "attributing", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    name = f"{platform.node()}:{os.getpid()}"
+    done = 0
+    with _stopped_by_signals() as stop, Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("")
+        for outcome in work(opened, explainer, worker=name, stop=stop, watch=watch):
+            done += 1
+            counts = opened.jobs.counts()
+            progress.update(bar, completed=done, total=done + counts["queued"])
+            if outcome.error is not None:
+                console.print(f"Step {outcome.job.step_id} {outcome.result}: {outcome.error}", markup=False)
+
+
+class _Explainer:
+    """Loads the model with the first job, so that an empty queue costs nothing."""
+
+    def __init__(self, model: str | None, device: str | None, dtype: str) -> None:
+        self._model = model
+        self._device = device
+        self._dtype = dtype
+        self._attributor: Attributor | None = None
+
+    def __call__(self, step: Step, job: Job) -> Sequence[Attribution]:
+        from flashtrace_agent.explain import explain_step
+
+        if self._attributor is None:
+            self._attributor = load_attributor(self._model, step.model, self._dtype, self._device)
+        return explain_step(self._attributor, step, job.targets, hops=job.hops, method=job.method)
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[threading.Event]:
+    """Set an event at the first SIGTERM or SIGINT; interrupt at the second."""
+    stop = threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

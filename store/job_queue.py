@@ -1,0 +1,302 @@
+"""A durable queue of attributions to be computed, in the same database as what they explain.
+
+A worker leases a job for a while and extends the lease while it computes. A worker that dies lets
+its lease run out, and the job is taken again. Every lease has a name of its own, and only the
+holder of the current one can complete, fail or extend the job; results and the job's end are
+written in one transaction. So a job is done once, whoever dies when. On SQLite each call is one
+short immediate transaction; on PostgreSQL rows another worker is just taking are skipped
+(`FOR UPDATE SKIP LOCKED`). Workers on several machines need clocks that agree within the lease.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, func, select, text, update
+from sqlalchemy.orm import Session, aliased
+
+from flashtrace_agent.attribution import Attribution
+from flashtrace_agent.errors import StoreError
+from flashtrace_agent.trace import utc_now
+
+from .attributions import write_attribution_row
+from .column_types import compact_json
+from .filter_sql import filter_condition
+from .schema import OPEN_JOBS, AttributionRow, JobRow, StepRow, TraceRow
+from .upsert import insert_new
+
+LEASE_S = 300.0
+"""How long a worker may be silent before its job is given to another."""
+
+FIRST_DELAY_S, LONGEST_DELAY_S = 5.0, 3600.0
+"""Back-off after the first failure, doubled with each further one up to the longest."""
+
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A leased job.
+
+    Attributes:
+        targets: names of targets; None for everything the step wrote.
+        attempts: how often it has been leased, this time included.
+        lease: proves that it is still ours.
+    """
+
+    id: str
+    step_id: str
+    targets: tuple[str, ...] | None
+    method: str
+    hops: int
+    priority: int
+    attempts: int
+    lease: str
+
+
+class JobQueue:
+    """The jobs of a store; get it from `Store.jobs`.
+
+    Args:
+        write: opens a write transaction.
+        read: opens a session to read.
+        dialect: ``sqlite`` or ``postgresql``.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[], AbstractContextManager[Connection]],
+        read: Callable[[], AbstractContextManager[Session]],
+        dialect: str,
+    ) -> None:
+        self._write = write
+        self._read = read
+        self._dialect = dialect
+
+    def enqueue(
+        self,
+        step_id: str,
+        targets: Sequence[str] | None = None,
+        *,
+        method: str = "flashtrace",
+        hops: int = 1,
+        priority: int = 0,
+        max_attempts: int = 5,
+    ) -> str:
+        """Queue the attribution of a stored step and return the job's id.
+
+        The same request again is the same job, whatever became of it; `retry` revives dead ones.
+
+        Raises:
+            StoreError: if the step is not stored.
+        """
+        row = _new_row(step_id, targets, method, hops, priority, max_attempts)
+        with self._write() as connection:
+            if connection.scalar(select(StepRow.kind).where(StepRow.id == step_id)) is None:
+                raise StoreError(f"Step {step_id} is not in the store: write the step before queueing it.")
+            insert_new(connection, JobRow, [row])
+        return str(row["id"])
+
+    def enqueue_where(
+        self,
+        where: str | None = None,
+        *,
+        method: str = "flashtrace",
+        hops: int = 1,
+        priority: int = 0,
+        max_attempts: int = 5,
+    ) -> int:
+        """Queue every model step with known ids and no attribution yet; return how many are new.
+
+        Args:
+            where: only in traces this filter finds.
+
+        Raises:
+            FilterError: if the filter cannot be understood.
+        """
+        step = aliased(StepRow)  # the filter has its own
+        attributed = select(AttributionRow.id).where(
+            AttributionRow.step_id == step.id, AttributionRow.method == method
+        )
+        queued = select(JobRow.id).where(JobRow.step_id == step.id, JobRow.method == method)
+        query = (
+            select(step.id)
+            .join(TraceRow, TraceRow.id == step.trace_id)
+            .where(
+                step.kind == "model",
+                step.prompt_length > 0,
+                step.completion_length > 0,
+                ~attributed.exists(),
+                ~queued.exists(),
+            )
+            .order_by(step.id)
+            .limit(_PAGE)
+        )
+        if where is not None:
+            query = query.where(filter_condition(where, self._dialect))
+        count = 0
+        last = ""
+        while True:
+            with self._write() as connection:
+                ids = list(connection.scalars(query.where(step.id > last)))
+                rows = [_new_row(each, None, method, hops, priority, max_attempts) for each in ids]
+                insert_new(connection, JobRow, rows)
+            if not ids:
+                return count
+            count += len(ids)
+            last = ids[-1]
+
+    def lease(self, worker: str, *, count: int = 1, seconds: float = LEASE_S) -> list[Job]:
+        """Take up to `count` jobs that are due: highest priority first, then longest waiting.
+
+        A job whose worker died at its last attempt is not taken but marked dead.
+
+        Args:
+            worker: who takes them, for people to read.
+            count: how many at most.
+            seconds: until when they must be completed, failed or extended.
+        """
+        now = utc_now()
+        due = (
+            select(JobRow)
+            .where(text(OPEN_JOBS), JobRow.due_at <= now)
+            .order_by(JobRow.priority.desc(), JobRow.due_at, JobRow.id)
+            .limit(count)
+            .with_for_update(skip_locked=True)
+        )
+        taken: list[Job] = []
+        with self._write() as connection:
+            while len(taken) < count:
+                rows = connection.execute(due.limit(count - len(taken))).all()
+                if not rows:
+                    break
+                for row in rows:
+                    if row.attempts >= row.max_attempts:
+                        error = f"Worker {row.worker} ended without a word at attempt {row.attempts}."
+                        _set(connection, row.id, status="dead", lease=None, error=error, finished_at=now)
+                        continue
+                    lease = secrets.token_hex(8)
+                    _set(
+                        connection,
+                        row.id,
+                        status="leased",
+                        lease=lease,
+                        worker=worker,
+                        attempts=row.attempts + 1,
+                        due_at=now + timedelta(seconds=seconds),
+                    )
+                    targets = None if row.targets is None else tuple(row.targets)
+                    taken.append(
+                        Job(
+                            row.id,
+                            row.step_id,
+                            targets,
+                            row.method,
+                            row.hop_count,
+                            row.priority,
+                            row.attempts + 1,
+                            lease,
+                        )
+                    )
+        return taken
+
+    def extend(self, job: Job, seconds: float = LEASE_S) -> bool:
+        """Hold a job for `seconds` from now; False if it is no longer ours."""
+        return self._end(job, status="leased", lease=job.lease, due_at=_later(seconds))
+
+    def complete(self, job: Job, attributions: Sequence[Attribution]) -> bool:
+        """Store a job's results and its end together; False, and nothing, if it is no longer ours."""
+        with self._write() as connection:
+            if not _change(connection, job, status="done", error=None, finished_at=utc_now(), lease=None):
+                return False
+            for attribution in attributions:
+                write_attribution_row(connection, job.step_id, attribution)
+        return True
+
+    def fail(self, job: Job, error: str, *, retry: bool = True) -> bool:
+        """Give a job back with what went wrong; False if it is no longer ours.
+
+        It waits twice as long after each failure. Without `retry`, or after its last attempt, it
+        is dead and keeps the error.
+        """
+        with self._write() as connection:
+            limit = connection.scalar(select(JobRow.max_attempts).where(JobRow.id == job.id))
+            if limit is None or not retry or job.attempts >= limit:
+                return _change(connection, job, status="dead", error=error, finished_at=utc_now(), lease=None)
+            delay = min(FIRST_DELAY_S * 2 ** (job.attempts - 1), LONGEST_DELAY_S)
+            return _change(connection, job, status="queued", error=error, due_at=_later(delay), lease=None)
+
+    def release(self, job: Job) -> bool:
+        """Give a job back untouched, as a worker does that is told to stop; False if not ours."""
+        return self._end(job, status="queued", due_at=utc_now(), attempts=job.attempts - 1, lease=None)
+
+    def retry(self) -> int:
+        """Queue all dead jobs again, as if they had never been tried; return how many."""
+        values = {"status": "queued", "attempts": 0, "due_at": utc_now(), "finished_at": None}
+        with self._write() as connection:
+            return connection.execute(update(JobRow).where(JobRow.status == "dead").values(**values)).rowcount
+
+    def counts(self) -> dict[str, int]:
+        """Return how many jobs are ``queued``, ``leased``, ``done`` and ``dead``."""
+        counts = dict.fromkeys(("queued", "leased", "done", "dead"), 0)
+        with self._read() as reading:
+            for status, number in reading.execute(
+                select(JobRow.status, func.count()).group_by(JobRow.status)
+            ):
+                counts[status] = number
+        return counts
+
+    def next_due(self) -> datetime | None:
+        """Return when the next open job may be taken (also in the past); None if none is open."""
+        with self._read() as reading:
+            return reading.scalar(select(func.min(JobRow.due_at)).where(text(OPEN_JOBS)))
+
+    def dead(self, limit: int = 20) -> list[tuple[str, str]]:
+        """Return step id and error of dead jobs, the latest first."""
+        query = select(JobRow.step_id, JobRow.error).where(JobRow.status == "dead")
+        with self._read() as reading:
+            rows = reading.execute(query.order_by(JobRow.finished_at.desc()).limit(limit))
+            return [(step_id, error) for step_id, error in rows]
+
+    def _end(self, job: Job, **values: object) -> bool:
+        with self._write() as connection:
+            return _change(connection, job, **values)
+
+
+def _change(connection: Connection, job: Job, **values: object) -> bool:
+    ours = (JobRow.id == job.id, JobRow.status == "leased", JobRow.lease == job.lease)
+    return connection.execute(update(JobRow).where(*ours).values(**values)).rowcount == 1
+
+
+def _set(connection: Connection, job_id: str, **values: object) -> None:
+    connection.execute(update(JobRow).where(JobRow.id == job_id).values(**values))
+
+
+def _later(seconds: float) -> datetime:
+    return utc_now() + timedelta(seconds=seconds)
+
+
+def _new_row(
+    step_id: str, targets: Sequence[str] | None, method: str, hops: int, priority: int, max_attempts: int
+) -> dict[str, object]:
+    wanted = None if targets is None else sorted(set(targets))
+    key = compact_json([step_id, wanted, method, hops])
+    now = utc_now()
+    return {
+        "id": hashlib.blake2b(key.encode(), digest_size=16).hexdigest(),
+        "step_id": step_id,
+        "targets": wanted,
+        "method": method,
+        "hop_count": hops,
+        "priority": priority,
+        "status": "queued",
+        "attempts": 0,
+        "max_attempts": max_attempts,
+        "created_at": now,
+        "due_at": now,
+    }

@@ -1,0 +1,108 @@
+"""Work a queue off: lease, compute, write, until there is nothing left or someone says stop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+from flashtrace_agent.attribution import Attribution
+from flashtrace_agent.errors import FlashTraceError, ModelFileError, UnsupportedModelError
+from flashtrace_agent.trace import Step, utc_now
+
+from .job_queue import LEASE_S, Job, JobQueue
+from .store import Store
+
+Explain = Callable[[Step, Job], Sequence[Attribution]]
+
+IDLE_S = 1.0
+"""How long a worker with nothing to do waits before it asks again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one job; `error` is None where it is done."""
+
+    job: Job
+    result: Literal["done", "retried", "dead", "lost"]
+    error: str | None = None
+
+
+def work(
+    store: Store,
+    explain: Explain,
+    *,
+    worker: str,
+    stop: threading.Event,
+    watch: bool,
+    lease_s: float = LEASE_S,
+) -> Iterator[Outcome]:
+    """Compute jobs one after the other, and yield what became of each.
+
+    An error that names its cause (`FlashTraceError`: no such target, sequence too long) ends the
+    job, since trying again would end the same; any other is tried again later.
+
+    Args:
+        store: holds the queue and the steps.
+        explain: computes a step's attributions.
+        worker: who works, for people to read.
+        stop: once set, the job at hand is finished and no other begun.
+        watch: wait for further jobs instead of ending when none is open.
+        lease_s: seconds after which a worker that is silent is taken for dead.
+
+    Raises:
+        ModelFileError, UnsupportedModelError: from `explain`; the job is given back.
+    """
+    queue = store.jobs
+    while not stop.is_set():
+        jobs = queue.lease(worker, seconds=lease_s)
+        if not jobs:
+            due = queue.next_due()
+            if due is None and not watch:
+                return
+            # Jobs of other workers and those that back off come due later: they may still fail.
+            wait = IDLE_S if due is None else (due - utc_now()).total_seconds()
+            stop.wait(min(max(wait, 0.05), IDLE_S))
+            continue
+        yield _do(store, queue, jobs[0], explain, lease_s)
+
+
+def _do(store: Store, queue: JobQueue, job: Job, explain: Explain, lease_s: float) -> Outcome:
+    try:
+        with _held(queue, job, lease_s):
+            attributions = explain(store.get_step(job.step_id), job)
+    except (ModelFileError, UnsupportedModelError):  # nothing is wrong with the job
+        queue.release(job)
+        raise
+    except FlashTraceError as error:
+        queue.fail(job, str(error), retry=False)
+        return Outcome(job, "dead", str(error))
+    except Exception as error:  # noqa: BLE001 - the queue keeps the error and decides
+        reason = f"{type(error).__name__}: {error}"
+        queue.fail(job, reason)
+        return Outcome(job, "retried", reason)
+    except BaseException:  # interrupted: the next worker may begin at once
+        queue.release(job)
+        raise
+    return Outcome(job, "done" if queue.complete(job, attributions) else "lost")
+
+
+@contextmanager
+def _held(queue: JobQueue, job: Job, lease_s: float) -> Iterator[None]:
+    """Extend a job's lease from a second thread while its attribution is computed."""
+    ended = threading.Event()
+
+    def extend() -> None:
+        while not ended.wait(lease_s / 3):
+            if not queue.extend(job, lease_s):
+                return
+
+    thread = threading.Thread(target=extend, name="flashtrace-lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

@@ -1,0 +1,294 @@
+"""Jobs are done once, whoever dies when."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from flashtrace_agent.attribution import Attribution
+from flashtrace_agent.errors import ModelFileError, StoreError, TargetError
+from flashtrace_agent.store import Job, Store
+from flashtrace_agent.store.work import work
+from flashtrace_agent.trace import Step
+
+from .examples import make_attribution, make_model_step, make_tool_step, make_trace
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def record(store: Store, count: int = 1) -> list[Step]:
+    """Store a run of `count` model steps."""
+    trace = make_trace()
+    store.write_trace(trace)
+    steps = [make_model_step(trace, number, prompt_ids=[1, 2], completion_ids=[3]) for number in range(count)]
+    for step in steps:
+        store.write_step(step)
+    return steps
+
+
+def explain(step: Step, job: Job) -> list[Attribution]:
+    """Return a made-up attribution of a step."""
+    return [make_attribution(step.token_ids or [])]
+
+
+def make_due(store: Store) -> None:
+    """Let every back-off and lease be over."""
+    with store._write() as connection:
+        connection.exec_driver_sql("UPDATE jobs SET due_at = 0")
+
+
+def test_a_job_is_leased_completed_and_gone(store: Store) -> None:
+    """Its results are stored with its end."""
+    (step,) = record(store)
+    job_id = store.jobs.enqueue(step.id, ["answer", "tool_name"], hops=2, priority=3)
+    (job,) = store.jobs.lease("me")
+    assert (job.id, job.step_id, job.targets, job.hops) == (job_id, step.id, ("answer", "tool_name"), 2)
+    assert store.jobs.lease("other") == []
+    assert store.jobs.complete(job, explain(step, job))
+    assert len(store.get_attributions(step.id)) == 1
+    assert store.jobs.counts() == {"queued": 0, "leased": 0, "done": 1, "dead": 0}
+    assert store.jobs.next_due() is None
+
+
+def test_the_same_request_is_the_same_job(store: Store) -> None:
+    """Also after it is done; another target, method or number of hops is another job."""
+    (step,) = record(store)
+    first = store.jobs.enqueue(step.id)
+    (job,) = store.jobs.lease("me")
+    store.jobs.complete(job, [])
+    assert store.jobs.enqueue(step.id) == first
+    assert store.jobs.lease("me") == []
+    others = [
+        store.jobs.enqueue(step.id, ["answer"]),
+        store.jobs.enqueue(step.id, hops=2),
+        store.jobs.enqueue(step.id, method="gradient"),
+    ]
+    assert len({first, *others}) == 4
+
+
+def test_a_step_must_be_stored_before_it_is_queued(store: Store) -> None:
+    """One sentence says so."""
+    with pytest.raises(StoreError, match="write the step before queueing it"):
+        store.jobs.enqueue("nowhere")
+
+
+def test_higher_priority_goes_first_then_the_longest_waiting(store: Store) -> None:
+    """And a lease may take several."""
+    steps = record(store, 3)
+    for step, priority in zip(steps, (0, 5, 0), strict=True):
+        store.jobs.enqueue(step.id, priority=priority)
+    order = [job.step_id for job in store.jobs.lease("me", count=10)]
+    assert order == [steps[1].id, steps[0].id, steps[2].id]
+
+
+def test_only_the_holder_of_the_lease_may_end_a_job(store: Store) -> None:
+    """A worker that was taken for dead writes nothing any more."""
+    (step,) = record(store)
+    store.jobs.enqueue(step.id)
+    (late,) = store.jobs.lease("slow", seconds=-1)
+    (taken,) = store.jobs.lease("quick")
+    assert taken.attempts == 2
+    assert not store.jobs.complete(late, explain(step, late))
+    assert not store.jobs.fail(late, "late")
+    assert not store.jobs.extend(late)
+    assert not store.jobs.release(late)
+    assert store.get_attributions(step.id) == []
+    assert store.jobs.extend(taken, -1)
+    (again,) = store.jobs.lease("third")
+    assert store.jobs.complete(again, explain(step, again))
+
+
+def test_a_failed_job_backs_off_and_ends_dead_with_its_error(store: Store) -> None:
+    """The wait doubles; retry revives it."""
+    (step,) = record(store)
+    store.jobs.enqueue(step.id, max_attempts=3)
+    waits = []
+    for number in range(3):
+        (job,) = store.jobs.lease("me")
+        before = time.time()
+        assert store.jobs.fail(job, f"error {number}")
+        due = store.jobs.next_due()
+        waits.append(None if due is None else round(due.timestamp() - before))
+        assert store.jobs.lease("me") == []
+        with store._write() as connection:
+            connection.exec_driver_sql("UPDATE jobs SET due_at = 0 WHERE status = 'queued'")
+    assert waits == [5, 10, None]
+    assert store.jobs.dead() == [(step.id, "error 2")]
+    assert store.jobs.retry() == 1
+    assert store.jobs.lease("me")[0].attempts == 1
+
+
+def test_a_job_that_kills_its_workers_ends_dead(store: Store) -> None:
+    """It must not go round for ever."""
+    (step,) = record(store)
+    store.jobs.enqueue(step.id, max_attempts=2)
+    for _ in range(2):
+        assert len(store.jobs.lease("victim", seconds=-1)) == 1
+    assert store.jobs.lease("me") == []
+    assert store.jobs.dead() == [(step.id, "Worker victim ended without a word at attempt 2.")]
+
+
+def test_steps_are_queued_by_filter(store: Store) -> None:
+    """Those with ids and without attributions, each once."""
+    steps = record(store, 3)
+    trace = make_trace()
+    store.write_step(make_tool_step(trace, 5, steps[0]))
+    store.write_step(make_model_step(trace, 6, prompt_ids=None))
+    store.write_attribution(steps[0].id, make_attribution(steps[0].token_ids or []))
+    assert store.jobs.enqueue_where("tool = other") == 0
+    assert store.jobs.enqueue_where("tool = sofas") == 2
+    assert store.jobs.enqueue_where() == 0
+    assert {job.step_id for job in store.jobs.lease("me", count=9)} == {steps[1].id, steps[2].id}
+
+
+def test_deleting_a_trace_takes_its_jobs(store: Store) -> None:
+    """The worker that holds one finds it gone."""
+    (step,) = record(store)
+    store.jobs.enqueue(step.id)
+    (job,) = store.jobs.lease("me")
+    store.delete_trace(step.trace_id)
+    assert not store.jobs.complete(job, explain(step, job))
+    assert sum(store.jobs.counts().values()) == 0
+
+
+def test_work_ends_when_nothing_is_open(store: Store) -> None:
+    """Every job is done, in order."""
+    for step in record(store, 3):
+        store.jobs.enqueue(step.id)
+    outcomes = list(work(store, explain, worker="me", stop=threading.Event(), watch=False))
+    assert [outcome.result for outcome in outcomes] == ["done"] * 3
+
+
+def test_work_gives_up_what_cannot_succeed_and_retries_the_rest(store: Store) -> None:
+    """An error with a cause is final; any other may pass."""
+    doomed, flaky = record(store, 2)
+    for step in (doomed, flaky):
+        store.jobs.enqueue(step.id)
+    tries: list[str] = []
+
+    def explain_badly(step: Step, job: Job) -> list[Attribution]:
+        tries.append(step.id)
+        if step.id == doomed.id:
+            raise TargetError("There is no such target.")
+        if tries.count(step.id) == 1:
+            raise MemoryError("out of memory")
+        return explain(step, job)
+
+    outcomes = []
+    for outcome in work(store, explain_badly, worker="me", stop=threading.Event(), watch=False):
+        outcomes.append((outcome.job.step_id, outcome.result, outcome.error))
+        make_due(store)
+    assert outcomes == [
+        (doomed.id, "dead", "There is no such target."),
+        (flaky.id, "retried", "MemoryError: out of memory"),
+        (flaky.id, "done", None),
+    ]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ModelFileError("no model")])
+def test_an_interrupted_job_is_given_back(store: Store, error: BaseException) -> None:
+    """It costs no attempt; nor does a model that cannot be loaded."""
+    (step,) = record(store)
+    store.jobs.enqueue(step.id)
+
+    def interrupt(step: Step, job: Job) -> list[Attribution]:
+        raise error
+
+    with pytest.raises(type(error)):
+        list(work(store, interrupt, worker="me", stop=threading.Event(), watch=False))
+    assert store.jobs.lease("me")[0].attempts == 1
+
+
+def test_a_stopped_worker_finishes_the_job_at_hand(store: Store) -> None:
+    """And begins no other."""
+    for step in record(store, 3):
+        store.jobs.enqueue(step.id)
+    stop = threading.Event()
+
+    def explain_and_stop(step: Step, job: Job) -> list[Attribution]:
+        stop.set()
+        return explain(step, job)
+
+    assert len(list(work(store, explain_and_stop, worker="me", stop=stop, watch=True))) == 1
+    assert store.jobs.counts()["queued"] == 2
+
+
+def test_a_long_job_keeps_its_lease(store: Store) -> None:
+    """Others find it taken though it takes longer than a lease."""
+    (step,) = record(store)
+    store.jobs.enqueue(step.id)
+    taken: list[Job] = []
+
+    def explain_slowly(step: Step, job: Job) -> list[Attribution]:
+        for _ in range(12):
+            time.sleep(0.1)
+            taken.extend(store.jobs.lease("other"))
+        return explain(step, job)
+
+    outcomes = work(store, explain_slowly, worker="me", stop=threading.Event(), watch=False, lease_s=0.6)
+    assert [outcome.result for outcome in outcomes] == ["done"]
+    assert taken == []
+
+
+def test_threads_share_a_queue(store: Store) -> None:
+    """Each job is computed once."""
+    for step in record(store, 24):
+        store.jobs.enqueue(step.id)
+
+    def run(number: int) -> list[str]:
+        outcomes = work(store, explain, worker=str(number), stop=threading.Event(), watch=False)
+        return [outcome.job.id for outcome in outcomes if outcome.result == "done"]
+
+    with ThreadPoolExecutor(4) as pool:
+        done = [job for jobs in pool.map(run, range(4)) for job in jobs]
+    assert len(done) == len(set(done)) == 24
+
+
+WORKER = """
+import sys, threading, time
+from flashtrace_agent.store import Store
+from flashtrace_agent.store.work import work
+from tests.store.test_queue import explain
+
+def slowly(step, job):
+    print("begin", job.id, flush=True)
+    time.sleep(float(sys.argv[2]))
+    return explain(step, job)
+
+for outcome in work(Store(sys.argv[1]), slowly, worker="w", stop=threading.Event(), watch=False, lease_s=1.0):
+    print(outcome.result, outcome.job.id, flush=True)
+"""
+
+
+def start_worker(url: str, seconds: float) -> subprocess.Popen[str]:
+    """Start a process that works the queue off, taking `seconds` for a job."""
+    command = [sys.executable, "-c", WORKER, url, str(seconds)]
+    return subprocess.Popen(command, cwd=REPOSITORY, text=True, stdout=subprocess.PIPE)
+
+
+def test_a_killed_workers_job_is_taken_up_again(store: Store) -> None:
+    """Processes share the queue; no job is lost and none is done twice."""
+    steps = record(store, 30)
+    for step in steps:
+        store.jobs.enqueue(step.id)
+    victim = start_worker(store.url, 60)
+    assert victim.stdout is not None
+    held = victim.stdout.readline().split()[1]
+    victim.kill()
+    victim.communicate()
+    workers = [start_worker(store.url, 0.01) for _ in range(3)]
+    done = [
+        line.split()[1]
+        for each in workers
+        for line in each.communicate(timeout=60)[0].splitlines()
+        if line.startswith("done")
+    ]
+    assert len(done) == len(set(done)) == 30
+    assert held in done
+    assert all(len(store.get_attributions(step.id)) == 1 for step in steps)
