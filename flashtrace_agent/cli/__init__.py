@@ -10,6 +10,7 @@ import typer
 
 from .attribute import attribute
 from .bench import bench
+from .collect import collect
 from .dashboard import dashboard
 from .demo import demo
 from .doctor import doctor
@@ -34,6 +35,7 @@ app.command("show")(show)
 app.command("attribute")(attribute)
 app.command("worker")(worker)
 app.command("dashboard")(dashboard)
+app.command("collect")(collect)
 app.command("doctor")(doctor)
 app.command("bench")(bench)
 app.add_typer(models_app, name="models")

@@ -1,0 +1,100 @@
+"""`flashtrace-agent collect`: receive spans over OTLP/HTTP and write the runs they make up."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import FlashTraceError
+from .dashboard import check_port, is_loopback
+from .options import StoreOption, open_store
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+TOKEN_VARIABLE = "FLASHTRACE_AGENT_COLLECT_TOKEN"  # noqa: S105 - the variable's name, not a token
+
+_STOP_SECONDS = 10
+
+
+def collect(
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; any but this machine's own needs a token.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")
+    ] = 4318,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar=TOKEN_VARIABLE,
+            help="Token senders must give. The environment variable keeps it out of the process list.",
+            show_default=False,
+        ),
+    ] = None,
+    store: StoreOption = None,
+) -> None:
+    """Receive OpenTelemetry spans over HTTP (POST /v1/traces) and store agents' runs."""
+    check_sender(host, token)
+    check_port(host, port)
+    from flashtrace_agent.integrations.opentelemetry.receiver import Receiver
+    from flashtrace_agent.integrations.opentelemetry.sink import SpanSink
+
+    with open_store(store) as opened:
+        sink = SpanSink(opened)
+        try:
+            sink.settle(quiet=0)  # what a receiver before this one had accepted
+            receiver = Receiver(sink, token=token or None)
+            try:
+                serve(receiver.app, host, port)
+            finally:
+                receiver.close()
+        finally:
+            sink.close()
+
+
+def check_sender(host: str, token: str | None) -> None:
+    """Check that nobody on the network can write to the store without a token.
+
+    Raises:
+        FlashTraceError: if the host is not a loopback address and there is no token.
+    """
+    if token or is_loopback(host):
+        return
+    raise FlashTraceError(
+        f"Listening on {host} lets whoever reaches this machine write to the store: "
+        f"set {TOKEN_VARIABLE} to a token that senders must give, or leave --host at 127.0.0.1."
+    )
+
+
+def serve(app: Starlette, host: str, port: int) -> None:
+    """Serve until the process is told to stop; requests under way are answered first."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: object = None) -> None:
+            await super().startup()
+            for server in self.servers if self.started else ():
+                address = server.sockets[0].getsockname()
+                shown = f"[{address[0]}]" if ":" in address[0] else address[0]
+                typer.echo(f"Receiving spans at http://{shown}:{address[1]}/v1/traces (stop with Ctrl+C)")
+
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=_STOP_SECONDS,
+    )
+    # The server raises the signal that stopped it again once it is done; that must not end the
+    # process before what waits is written.
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        Server(config).run()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

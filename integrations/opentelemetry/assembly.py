@@ -1,0 +1,252 @@
+"""Spans to a trace, whatever order they came in.
+
+1. Every span is read in its dialect; those about nothing but plumbing only hold the tree together.
+2. Model calls become steps in order of time. One that another instrumentation reports again,
+   inside the first, is the same step.
+3. What a chat span lost (reasoning, finish reason) is looked up in the frames around it.
+4. Tool spans become steps under the model step that called them.
+5. Tool messages in later prompts and in frames complete what is missing: results of tools that
+   raised, and calls of tools that do not exist, which have no span at all.
+6. The root gives the trace its name, times and outcome.
+
+The result depends on the set of spans only. It is a pure function: storage is elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from flashtrace_agent.message import Message
+from flashtrace_agent.trace import Fidelity, Step, Trace, make_id
+
+from .calls import Calls, answered_step, trailing_answers, written_arguments
+from .dialects import read_span
+from .failures import Failure, failure_of
+from .header import fill_header
+from .messages import Said, without_reasoning
+from .node import Node
+from .record import SpanRecord
+from .tree import SpanTree
+
+NO_IDS = "text only: spans carry no token ids"
+
+
+def assemble(spans: Iterable[SpanRecord], trace_id: str | None = None) -> Trace | None:
+    """Return the trace that spans amount to, None where they are about no agent's run.
+
+    Args:
+        spans: all spans known of the run, in any order, repeated or not.
+        trace_id: the id the trace already has; by default made from the first span's start.
+    """
+    tree = SpanTree(spans)
+    nodes = [node for node in map(_node, tree.spans) if node is not None]
+    if all(node.reading.kind == "setup" for node in nodes):
+        return None
+    first = tree.top or tree.spans[0]
+    trace = Trace(
+        id=trace_id or make_id(first.start, f"trace/{first.trace_id}"), name="", started_at=first.start
+    )
+    by_key = {node.span.key: node for node in nodes}
+    for node in nodes:
+        node.above = [by_key[span.key] for span in tree.ancestors(node.span) if span.key in by_key]
+        node.path = tree.path(node.span)
+    calls = Calls()
+    for node in _of_kind(nodes, "model"):
+        _add_model(trace, node, calls)
+    for node in _of_kind(nodes, "tool"):
+        _add_tool(trace, node, calls)
+    _reconcile(trace, nodes, calls)
+    _mark_failed_results(trace)
+    trace.steps.sort(key=lambda step: (step.started_at, step.id))
+    fill_header(trace, tree, nodes)
+    return trace
+
+
+def _node(span: SpanRecord) -> Node | None:
+    reading = read_span(span)
+    if reading is None:
+        return None
+    failure = failure_of(span, reading.failure)
+    if failure is None and reading.failed:
+        failure = Failure(reading.result or "the span reports an error without a reason")
+    return Node(span, reading, failure)
+
+
+def _of_kind(nodes: list[Node], kind: str) -> list[Node]:
+    return [node for node in nodes if node.reading.kind == kind]
+
+
+def _new_step(trace: Trace, node: Node) -> Step:
+    span = node.span
+    step = Step(
+        id=make_id(span.start, span.key),
+        trace_id=trace.id,
+        kind="model" if node.reading.kind == "model" else "tool",
+        name=node.reading.name,
+        started_at=span.start,
+        ended_at=span.end,
+        parent_id=node.enclosing.id if node.enclosing else None,
+    )
+    if node.failure is not None:
+        step.status = "error" if node.failure.kind == "error" else "incomplete"
+        step.error = node.failure.text if node.failure.kind == "error" else None
+    else:
+        step.status = "ok" if span.end is not None else "incomplete"
+    trace.steps.append(step)
+    node.step = step
+    return step
+
+
+def _add_model(trace: Trace, node: Node, calls: Calls) -> None:
+    reading = node.reading
+    _recover(node)
+    outer = next((above for above in node.above if above.step is not None), None)
+    if outer is not None and outer.reading.kind == "model" and _same_call(outer, node):
+        _merge(outer, node)
+        return
+    step = _new_step(trace, node)
+    step.input = [replace(message, reasoning=None) for message in reading.input]
+    step.output = reading.output
+    step.tools = reading.tools
+    step.model = reading.model
+    step.finish_reason = reading.finish_reason
+    step.usage = reading.usage
+    step.settings = dict(reading.settings)
+    if step.input != reading.input:
+        # Chat clients do not send earlier reasoning back, whatever the framework keeps of it:
+        # with it, no reported prompt length could be met. That it was there is noted.
+        step.settings["reasoning_in_history"] = True
+    step.fidelity = Fidelity.APPROXIMATE
+    step.fidelity_reason = NO_IDS
+    calls.add(step, node.path, node.scope)
+
+
+def _recover(node: Node) -> None:
+    """Take reasoning and finish reason from the nearest frame whose output holds the same message."""
+    reading = node.reading
+    if reading.output is None:
+        return
+    wanted = without_reasoning(reading.output)
+    for above in node.above:
+        said = _same_message(above.reading.said, wanted)
+        if said is None:
+            continue
+        if reading.output.reasoning is None and said.message.reasoning:
+            reading.output = replace(reading.output, reasoning=said.message.reasoning)
+        reading.finish_reason = reading.finish_reason or said.finish_reason
+        reading.model = reading.model or said.model
+        reading.usage = reading.usage or said.usage
+        return
+
+
+def _same_message(said: list[Said], wanted: Message) -> Said | None:
+    return next((item for item in reversed(said) if without_reasoning(item.message) == wanted), None)
+
+
+def _same_call(outer: Node, inner: Node) -> bool:
+    """Tell whether two instrumentations report one call, the one inside the other."""
+    first, second = outer.reading.output, inner.reading.output
+    if first is None or second is None:
+        return not inner.reading.input
+    return without_reasoning(first) == without_reasoning(second)
+
+
+def _merge(outer: Node, inner: Node) -> None:
+    """Fill in what the outer span of a call lacks."""
+    step, reading = outer.step, inner.reading
+    if step is None:
+        return
+    if step.output is None:
+        step.output = reading.output
+    elif step.output.reasoning is None and reading.output is not None:
+        step.output = replace(step.output, reasoning=reading.output.reasoning)
+    step.input = step.input or [replace(message, reasoning=None) for message in reading.input]
+    step.tools = step.tools or reading.tools
+    step.model = step.model or reading.model
+    step.finish_reason = step.finish_reason or reading.finish_reason
+    step.usage = step.usage or reading.usage
+    step.settings = {**reading.settings, **step.settings}
+
+
+def _add_tool(trace: Trace, node: Node, calls: Calls) -> None:
+    reading = node.reading
+    outer = next((above for above in node.above if above.step is not None), None)
+    if outer is not None and outer.step is not None and _same_tool(outer, node):
+        outer.step.result = reading.result if outer.step.result is None else outer.step.result
+        return
+    step = _new_step(trace, node)
+    step.tool_call_id = reading.call_id
+    step.arguments = reading.arguments
+    step.result = reading.result
+    call = calls.of_tool(
+        reading.name, reading.call_id, reading.arguments, node.span.start, node.path, node.scope
+    )
+    if call is None:
+        if step.parent_id is None and not reading.call_id:
+            step.parent_id = _text_model_before(trace, step)
+        return
+    step.parent_id = call.step.id
+    step.tool_call_id = reading.call_id or call.made.id or None
+    step.arguments = written_arguments(call.made)  # free of what a framework injects
+    call.answer = step
+
+
+def _same_tool(outer: Node, inner: Node) -> bool:
+    """Tell whether two instrumentations report one tool's run, the one inside the other."""
+    first, second = outer.reading, inner.reading
+    return first.kind == "tool" and (first.name, first.arguments) == (second.name, second.arguments)
+
+
+def _text_model_before(trace: Trace, tool: Step) -> str | None:
+    """Return the model step a text agent's tool belongs to: such models make no calls, only text."""
+    best: Step | None = None
+    for step in trace.steps:
+        silent = step.kind == "model" and not (step.output and step.output.tool_calls)
+        if (
+            silent
+            and step.started_at <= tool.started_at
+            and (best is None or step.started_at >= best.started_at)
+        ):
+            best = step
+    return best.id if best else None
+
+
+def _reconcile(trace: Trace, nodes: list[Node], calls: Calls) -> None:
+    """Account for every tool result that is seen: complete its step, or make the missing one."""
+    frames = sorted(_of_kind(nodes, "frame"), key=lambda node: node.span.end or node.span.start)
+    for node in frames:  # first, because they tell a failure from a result
+        history = [said.message for said in node.reading.said]
+        _take_answers(trace, node, history, calls, at_end=True)
+    for node in _of_kind(nodes, "model"):
+        if node.step is not None:
+            _take_answers(trace, node, node.step.input, calls, at_end=False)
+
+
+def _take_answers(trace: Trace, node: Node, history: list[Message], calls: Calls, *, at_end: bool) -> None:
+    seen = (node.span.end if at_end else None) or node.span.start
+    for call_id, name, message in trailing_answers(history):
+        call = calls.of_message(call_id, name, seen, node.path, node.scope)
+        if call is None:
+            continue  # answers a call of an earlier trace of the session
+        if call.answer is None:
+            call.answer = answered_step(call, message)
+            trace.steps.append(call.answer)
+        elif call.answer.result is None:
+            call.answer.result = message.content  # the tool raised, and the agent was told so
+
+
+def _mark_failed_results(trace: Trace) -> None:
+    """Give the tool messages in prompts the status that some dialects leave out."""
+    failed = {
+        (step.tool_call_id, step.result)
+        for step in trace.steps
+        if step.kind == "tool" and step.status == "error"
+    }
+    for step in trace.steps if failed else ():
+        step.input = [
+            replace(message, status="error")
+            if message.role == "tool" and (message.tool_call_id, message.content) in failed
+            else message
+            for message in step.input
+        ]

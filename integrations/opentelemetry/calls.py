@@ -1,0 +1,163 @@
+"""Tool calls and what answered them.
+
+1. A call belongs to the model step whose output makes it.
+2. A tool step answers the call with its id; where it has none, the unanswered call of its name.
+   Ids repeat between rounds (``call_0`` each time) and between parallel agents, so among several
+   the one closest in the tree of spans wins, then the latest that began before the tool did.
+3. A tool message answers a call too: it completes the tool step, or, where no tool ran (the tool
+   does not exist), is all there is of one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from flashtrace_agent.message import Message, ToolCall
+from flashtrace_agent.trace import Step, make_id
+
+_CANDIDATES = 64
+"""Calls of the same id or name that are compared; older ones are of rounds long past."""
+
+_ERROR = re.compile(r"\s*(error\b|\S+ is not a valid tool)", re.IGNORECASE)
+
+
+@dataclass(slots=True)
+class Call:
+    """One call of a model step, and the tool step that answered it."""
+
+    made: ToolCall
+    index: int
+    step: Step
+    path: tuple[str, ...]
+    scope: str
+    answer: Step | None = None
+
+
+class Calls:
+    """All calls of a trace.
+
+    Model steps must be added in order of their start.
+    """
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, list[Call]] = {}
+        self._by_name: dict[str, list[Call]] = {}
+
+    def add(self, step: Step, path: tuple[str, ...], scope: str) -> None:
+        """Add the calls a model step makes.
+
+        Args:
+            step: the model step.
+            path: keys of the spans from the top down to its own.
+            scope: key of the tool's span it happens inside, empty outside of any.
+        """
+        for index, made in enumerate(step.output.tool_calls if step.output else ()):
+            call = Call(made, index, step, path, scope)
+            self._by_id.setdefault(made.id, []).append(call)
+            self._by_name.setdefault(made.name, []).append(call)
+
+    def of_tool(
+        self,
+        name: str,
+        call_id: str | None,
+        arguments: Any,
+        began: datetime,
+        path: tuple[str, ...],
+        scope: str,
+    ) -> Call | None:
+        """Return the call a tool's span answers."""
+        if call_id:
+            return _best(self._by_id.get(call_id, []), began, path, scope)
+        waiting = [call for call in self._by_name.get(name, []) if call.answer is None]
+        same = [call for call in waiting if call.made.arguments == arguments]
+        return _best(same, began, path, scope) or _best(waiting, began, path, scope)
+
+    def of_message(
+        self, call_id: str, name: str | None, before: datetime, path: tuple[str, ...], scope: str
+    ) -> Call | None:
+        """Return the call a tool message answers that is seen at a time and place of the trace."""
+        found = self._by_id.get(call_id, [])
+        if not call_id:
+            found = [call for call in found if name is None or call.made.name == name]
+        earlier = [call for call in found[-_CANDIDATES:] if call.step.started_at < before]
+        return _best(earlier, before, path, scope)
+
+
+def trailing_answers(messages: list[Message]) -> Iterator[tuple[str, str | None, Message]]:
+    """Yield the tool messages at a history's end as (call id, tool name, message).
+
+    One without an id answers the call in its place of the assistant message before.
+    """
+    start = len(messages)
+    while start > 0 and messages[start - 1].role == "tool":
+        start -= 1
+    made = messages[start - 1].tool_calls if start else ()
+    for index, message in enumerate(messages[start:]):
+        if message.tool_call_id:
+            yield message.tool_call_id, message.name, message
+        elif index < len(made):
+            yield made[index].id, made[index].name, message
+
+
+def answered_step(call: Call, message: Message) -> Step:
+    """Return the tool step of a call that was answered although no tool's span is there.
+
+    That is what a call to a tool that does not exist looks like, and every call where only the
+    model is instrumented. It begins when the model had made the call, so that it sorts before
+    what follows, and parallel calls keep their order.
+    """
+    began = (call.step.ended_at or call.step.started_at) + timedelta(microseconds=call.index)
+    failed = _failed(call, message)
+    return Step(
+        id=make_id(began, f"{call.step.id}/{call.index}"),
+        trace_id=call.step.trace_id,
+        kind="tool",
+        name=call.made.name or message.name or "",
+        started_at=began,
+        ended_at=began,
+        parent_id=call.step.id,
+        status="error" if failed else "ok",
+        error=message.content if failed else None,
+        tool_call_id=call.made.id or message.tool_call_id,
+        arguments=written_arguments(call.made),
+        result=message.content,
+    )
+
+
+def written_arguments(call: ToolCall) -> dict[str, Any] | str:
+    """Return a call's arguments as the model wrote them."""
+    return call.arguments if isinstance(call.arguments, str) else dict(call.arguments)
+
+
+def _failed(call: Call, message: Message) -> bool:
+    """Tell whether an answer reports a failure; without a tool's span only its words can say."""
+    offered = {tool.name for tool in call.step.tools}
+    unknown = bool(offered) and call.made.name not in offered
+    return message.status == "error" or unknown or _ERROR.match(message.content) is not None
+
+
+def _best(calls: list[Call], before: datetime, path: tuple[str, ...], scope: str) -> Call | None:
+    inside = [call for call in calls[-_CANDIDATES:] if call.scope == scope]
+    if not inside:
+        return None
+    # Where clocks differ, even the call's own step may seem to come later: then the first one.
+    earlier = [call for call in inside if call.step.started_at <= before] or inside[:1]
+    best = earlier[0]
+    for call in earlier[1:]:
+        if _shared(call.path, path) >= _shared(best.path, path):
+            best = call
+    return best
+
+
+def _shared(first: tuple[str, ...], second: tuple[str, ...]) -> int:
+    """Return how many spans are above both."""
+    length = 0
+    for a, b in zip(first, second, strict=False):
+        if a != b:
+            break
+        length += 1
+    return length

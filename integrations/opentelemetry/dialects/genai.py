@@ -1,0 +1,177 @@
+"""GenAI: OpenTelemetry's semantic conventions, in their present and earlier forms.
+
+Messages are in ``gen_ai.input.messages`` and ``gen_ai.output.messages`` (JSON text or
+structures), earlier in span events; the system prompt may stand apart in
+``gen_ai.system_instructions``. The attribute names are spelled out because the constants of
+the semantic-conventions package are deprecated and renamed with every release.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flashtrace_agent.message import Message
+
+from ..messages import Said, find_said, read_messages, read_said
+from ..parts import read_parts
+from ..reading import Reading
+from ..record import SpanRecord
+from ..tool_calls import read_tools
+from ..tool_output import take_arguments, take_result
+from ..values import SAMPLING, first_text, listing, parsed, usage
+
+_MODEL_OPERATIONS = frozenset({"chat", "text_completion", "generate_content", "completion", "message"})
+_FRAME_OPERATIONS = frozenset(
+    {"invoke_agent", "invoke_workflow", "execute_task", "chain", "plan", "handoff", "workflow", "task"}
+)
+_EVENT_ROLES = {
+    "gen_ai.system.message": "system",
+    "gen_ai.user.message": "user",
+    "gen_ai.assistant.message": "assistant",
+    "gen_ai.tool.message": "tool",
+}
+_FINISH = {"tool_call": "tool_calls"}
+
+
+def speaks(span: SpanRecord) -> bool:
+    """Tell whether the span carries GenAI attributes."""
+    return any(name.startswith("gen_ai.") for name in span.attributes)
+
+
+def read(span: SpanRecord) -> Reading | None:
+    """Return what the span says."""
+    operation = first_text(span.attributes.get("gen_ai.operation.name")) or _guessed_operation(span)
+    if operation in _MODEL_OPERATIONS:
+        return read_model(span)
+    if operation == "execute_tool":
+        return read_tool(span)
+    if operation == "create_agent":
+        return Reading("setup", span.name)
+    if operation in _FRAME_OPERATIONS or "gen_ai.agent.name" in span.attributes:
+        return read_frame(span)
+    return None  # embeddings, retrieval, evaluation
+
+
+def read_model(span: SpanRecord) -> Reading:
+    """Read a model call."""
+    given = span.attributes
+    reading = Reading("model", span.name, **common(span))
+    reading.input = _input(span)
+    output = read_said(_attribute(span, "gen_ai.output.messages"), "assistant") or _event_output(span)
+    reading.take(output[0] if output else None)  # of several choices, the first
+    reading.tools = read_tools(given.get("gen_ai.tool.definitions") or given.get("gen_ai.request.tools"))
+    reading.model = known_model(given.get("gen_ai.response.model"), given.get("gen_ai.request.model"))
+    reasons = listing(given.get("gen_ai.response.finish_reasons"))
+    reading.finish_reason = finish(first_text(*reasons) or reading.finish_reason)
+    reading.usage = usage(
+        given.get("gen_ai.usage.input_tokens", given.get("gen_ai.usage.prompt_tokens")),
+        given.get("gen_ai.usage.output_tokens", given.get("gen_ai.usage.completion_tokens")),
+    )
+    reading.settings = request_settings(span)
+    return reading
+
+
+def read_tool(span: SpanRecord) -> Reading:
+    """Read a tool call."""
+    given = span.attributes
+    name = first_text(given.get("gen_ai.tool.name")) or span.name.removeprefix("execute_tool ")
+    reading = Reading("tool", name, **common(span))
+    reading.call_id = first_text(given.get("gen_ai.tool.call.id"))
+    take_arguments(reading, given.get("gen_ai.tool.call.arguments"))
+    take_result(reading, given.get("gen_ai.tool.call.result"))
+    return reading
+
+
+def read_frame(span: SpanRecord) -> Reading:
+    """Read an agent, a workflow or a node of one."""
+    given = span.attributes
+    name = first_text(given.get("gen_ai.agent.name"), given.get("gen_ai.workflow.name")) or span.name
+    reading = Reading("frame", name, **common(span))
+    reading.said = find_said(given.get("gen_ai.output.messages"))
+    return reading
+
+
+def common(span: SpanRecord) -> dict[str, Any]:
+    """Return what any span may say about its run."""
+    given = span.attributes
+    return {"session": first_text(given.get("gen_ai.conversation.id"), given.get("session.id"))}
+
+
+def request_settings(span: SpanRecord) -> dict[str, Any]:
+    """Return the sampling parameters of a request."""
+    given = span.attributes
+    settings = {name: given.get(f"gen_ai.request.{name}") for name in SAMPLING}
+    settings["stop"] = given.get("gen_ai.request.stop_sequences")
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def known_model(*names: Any) -> str | None:
+    """Return the first name that names a model; OpenLLMetry writes ``unknown`` for the request's."""
+    return first_text(*(None if name == "unknown" else name for name in names))
+
+
+def finish(reason: str | None) -> str | None:
+    """Return a finish reason in the spelling model servers use; GenAI's messages say ``tool_call``."""
+    return _FINISH.get(reason, reason) if reason else None
+
+
+def system_messages(value: Any) -> list[Message]:
+    """Return the system prompt that stands apart from the messages: text, or parts."""
+    found = parsed(value)
+    if isinstance(found, str):
+        return [Message("system", found)] if found else []
+    if not found:
+        return []
+    if isinstance(found, list) and any(isinstance(part, dict) and "role" in part for part in found):
+        return read_messages(found)
+    return read_parts("system", found, None)
+
+
+def _input(span: SpanRecord) -> list[Message]:
+    messages = read_messages(_attribute(span, "gen_ai.input.messages")) or _event_input(span)
+    system = system_messages(_attribute(span, "gen_ai.system_instructions"))
+    if messages and messages[0].role == "system":
+        return messages
+    return system + messages
+
+
+def _attribute(span: SpanRecord, name: str) -> Any:
+    """Return an attribute of the span, or of the event that some instrumentations put it in."""
+    if name in span.attributes:
+        return span.attributes[name]
+    return next((event.attributes[name] for event in span.events if name in event.attributes), None)
+
+
+def _event_input(span: SpanRecord) -> list[Message]:
+    """Read the events of earlier conventions: one per message, or one with the whole prompt."""
+    messages: list[Message] = []
+    for event in span.events:
+        if event.name in _EVENT_ROLES:
+            body = {"role": _EVENT_ROLES[event.name], "content": "", **event.attributes}
+            messages += read_messages([body])
+        elif event.name == "gen_ai.content.prompt":
+            messages += read_messages(event.attributes.get("gen_ai.prompt"))
+    return messages
+
+
+def _event_output(span: SpanRecord) -> list[Said]:
+    for event in span.events:
+        if event.name == "gen_ai.choice":
+            body = parsed(event.attributes.get("message")) or event.attributes
+            said = read_said([body], "assistant")
+            reason = first_text(event.attributes.get("finish_reason"))
+            return [Said(said[0].message, finish_reason=reason)] if said else []
+        if event.name == "gen_ai.content.completion":
+            return read_said(event.attributes.get("gen_ai.completion"), "assistant")
+    return []
+
+
+def _guessed_operation(span: SpanRecord) -> str | None:
+    given = span.attributes
+    if "gen_ai.tool.name" in given or "gen_ai.tool.call.id" in given:
+        return "execute_tool"
+    if any(
+        name in given for name in ("gen_ai.request.model", "gen_ai.response.model", "gen_ai.input.messages")
+    ):
+        return "chat"
+    return None

@@ -1,0 +1,134 @@
+"""OpenInference (Arize Phoenix): flattened messages, with the framework's objects beside them.
+
+``llm.input_messages.N.message.…`` is complete but for reasoning, which LangChain's
+instrumentation leaves only inside the JSON of ``output.value``. A tool's span has no call id of
+its own: it is in the ToolMessage it returned, or, where the tool raised, only in the parent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from flashtrace_agent.message import Message
+
+from ..messages import Said, find_said, read_messages, read_output
+from ..reading import Reading
+from ..record import SpanRecord
+from ..tool_calls import read_tools
+from ..tool_output import take_arguments, take_result
+from ..values import first_text, indexed, listing, mapping, sampling, usage
+
+_MODEL_KINDS = frozenset({"LLM"})
+_FRAME_KINDS = frozenset({"AGENT", "CHAIN", "GUARDRAIL", "RETRIEVER", "UNKNOWN", "PROMPT"})
+
+
+def speaks(span: SpanRecord) -> bool:
+    """Tell whether the span carries OpenInference attributes."""
+    return "openinference.span.kind" in span.attributes
+
+
+def read(span: SpanRecord) -> Reading | None:
+    """Return what the span says."""
+    kind = (first_text(span.attributes.get("openinference.span.kind")) or "").upper()
+    if kind in _MODEL_KINDS:
+        return _model(span)
+    if kind == "TOOL":
+        return _tool(span)
+    return _frame(span) if kind in _FRAME_KINDS else None
+
+
+def _model(span: SpanRecord) -> Reading:
+    given = span.attributes
+    common = _common(span)
+    node = common["metadata"].get("langgraph_node")
+    reading = Reading("model", node if isinstance(node, str) and node else span.name, **common)
+    reading.input = _messages(given, "llm.input_messages") or read_messages(given.get("input.value"))
+    output = read_output(given.get("output.value"))
+    flat = _messages(given, "llm.output_messages")
+    reading.take(_merged(flat[0] if flat else None, output))
+    invocation = mapping(given.get("llm.invocation_parameters"))
+    reading.tools = read_tools([tool.get("tool.json_schema") for tool in indexed(given, "llm.tools")])
+    reading.tools = reading.tools or read_tools(invocation.get("tools") or invocation.get("functions"))
+    reading.model = first_text(given.get("llm.model_name"), reading.model, invocation.get("model"))
+    reading.finish_reason = first_text(given.get("llm.finish_reason"), reading.finish_reason)
+    reported = usage(given.get("llm.token_count.prompt"), given.get("llm.token_count.completion"))
+    reading.usage = reported or reading.usage
+    reading.settings = sampling(invocation)
+    return reading
+
+
+def _tool(span: SpanRecord) -> Reading:
+    given = span.attributes
+    reading = Reading("tool", first_text(given.get("tool.name")) or span.name, **_common(span))
+    reading.call_id = first_text(given.get("tool_call.id"), given.get("tool.id"))
+    take_arguments(
+        reading,
+        given.get("input.value", given.get("tool_call.function.arguments", given.get("tool.parameters"))),
+    )
+    take_result(reading, given.get("output.value"))
+    return reading
+
+
+def _frame(span: SpanRecord) -> Reading:
+    given = span.attributes
+    reading = Reading("frame", first_text(given.get("agent.name")) or span.name, **_common(span))
+    reading.said = find_said(given.get("output.value"))
+    return reading
+
+
+def _common(span: SpanRecord) -> dict[str, Any]:
+    given = span.attributes
+    metadata = mapping(given.get("metadata"))
+    session = first_text(given.get("session.id"), metadata.get("session_id"), metadata.get("thread_id"))
+    tags = tuple(tag for tag in listing(given.get("tag.tags")) if isinstance(tag, str))
+    return {"session": session, "tags": tags, "metadata": metadata}
+
+
+def _messages(given: Any, prefix: str) -> list[Message]:
+    messages: list[Message] = []
+    for fields in indexed(given, prefix):
+        body = {
+            name: fields[f"message.{name}"]
+            for name in ("role", "content", "name", "tool_call_id", "reasoning", "reasoning_content")
+            if f"message.{name}" in fields
+        }
+        contents = [_content(block) for block in indexed(fields, "message.contents")]
+        if contents:
+            # `content`, where there is one too, is the first block written a second time or the
+            # text before the blocks, of which reasoning is not a part.
+            body["content"] = _joined(body.get("content"), contents)
+        calls = [_call(call) for call in indexed(fields, "message.tool_calls")]
+        legacy = fields.get("message.function_call_name")
+        if legacy and not calls:
+            calls = [{"name": legacy, "arguments": fields.get("message.function_call_arguments_json")}]
+        messages += read_messages([{"content": "", **body, "tool_calls": calls}])
+    return messages
+
+
+def _joined(content: Any, blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    texts = [block.get("text") for block in blocks if block.get("type") == "text"]
+    if isinstance(content, str) and content and content not in texts:
+        return [{"type": "text", "text": content}, *blocks]
+    return blocks
+
+
+def _content(fields: dict[str, Any]) -> dict[str, Any]:
+    kind = fields.get("message_content.type")
+    text = first_text(fields.get("message_content.text"), fields.get("message_content.reasoning"))
+    return {"type": kind, "text": text} if text is not None else {"type": kind or "text"}
+
+
+def _call(fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": fields.get("tool_call.id"),
+        "name": fields.get("tool_call.function.name"),
+        "arguments": fields.get("tool_call.function.arguments"),
+    }
+
+
+def _merged(flat: Message | None, output: Said | None) -> Said | None:
+    """Return the flattened message with the reasoning that only the JSON has."""
+    if flat is None or output is None:
+        return output if flat is None else Said(flat)
+    return replace(output, message=replace(flat, reasoning=flat.reasoning or output.message.reasoning))

@@ -1,0 +1,101 @@
+"""The exporter for the SDK: an agent's spans straight into the store, without a collector."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from .complaints import COMPLAINTS
+from .record import SpanRecord, UnusableSpanError
+from .sdk_span import read_sdk_span
+from .sink import SpanSink
+
+if TYPE_CHECKING:
+    from flashtrace_agent.store import Store
+
+
+class FlashTraceSpanExporter(SpanExporter):
+    """Writes agents' runs to a store as their spans end.
+
+    Use it behind a ``BatchSpanProcessor``, so that the agent never waits for the disk. It never
+    raises: what goes wrong is counted and the first of each kind logged. The store is opened with
+    the first span, in whatever process that happens, so an exporter made before a fork serves
+    the children.
+
+    Args:
+        store: a store or its URL; by default the one the command line uses.
+    """
+
+    def __init__(self, store: Store | str | None = None) -> None:
+        self._given = store
+        self._sink: SpanSink | None = None
+        self._pid = 0
+        self._shut_down = False
+        self._lock = threading.Lock()
+
+    @property
+    def problems(self) -> dict[str, int]:
+        """What went wrong in this process while reading spans, and how often."""
+        return COMPLAINTS.by_kind
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Write the spans; a failure is the result, never an exception."""
+        if self._shut_down:
+            return SpanExportResult.FAILURE
+        records: list[SpanRecord] = []
+        for span in spans:
+            try:
+                records.append(read_sdk_span(span))
+            except UnusableSpanError as error:
+                COMPLAINTS.note("a span has no usable ids", error)
+            except Exception as error:  # noqa: BLE001 - the agent outlives every failure to record it
+                COMPLAINTS.note("a span of the SDK cannot be read", error)
+        try:
+            self._opened().receive(records)
+        except Exception as error:  # noqa: BLE001 - see above
+            COMPLAINTS.note("spans cannot be kept", error)
+            return SpanExportResult.FAILURE
+        return SpanExportResult.SUCCESS
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Write also the runs whose root has not ended; return whether all is in the store."""
+        sink = self._sink
+        if sink is None or self._pid != os.getpid():
+            return True
+        try:
+            return sink.settle()
+        except Exception as error:  # noqa: BLE001 - see above
+            COMPLAINTS.note("waiting spans cannot be written", error)
+            return False
+
+    def shutdown(self) -> None:
+        """Write what waits and close; spans exported afterwards are refused."""
+        with self._lock:
+            sink, self._sink, self._shut_down = self._sink, None, True
+        if sink is None or self._pid != os.getpid():
+            return
+        try:
+            sink.close()
+        except Exception as error:  # noqa: BLE001 - see above
+            COMPLAINTS.note("waiting spans cannot be written", error)
+
+    def _opened(self) -> SpanSink:
+        from flashtrace_agent.store import Store  # SQLAlchemy, only where spans are written
+
+        with self._lock:
+            if self._sink is None or self._pid != os.getpid():
+                # A parent's connections must not be used in its forked child, nor closed there.
+                given = self._given
+                forked = self._pid != 0
+                if isinstance(given, Store) and not forked:
+                    self._sink = SpanSink(given)
+                else:
+                    url = given.url if isinstance(given, Store) else given or Store.default_url()
+                    self._sink = SpanSink(Store(url), own_store=True)
+                self._pid = os.getpid()
+            return self._sink

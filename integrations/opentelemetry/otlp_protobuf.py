@@ -1,0 +1,98 @@
+"""OTLP's binary form to span records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from .otlp import BadRequestError, SpanBatch
+from .record import (
+    SpanEvent,
+    SpanRecord,
+    UnusableSpanError,
+    has_remote_parent,
+    hex_id,
+    parent_hex,
+    status_of,
+    times,
+)
+
+
+def read_protobuf(body: bytes) -> SpanBatch:
+    """Return the spans of an ``ExportTraceServiceRequest``.
+
+    Raises:
+        BadRequestError: if the body is no such message.
+    """
+    request = ExportTraceServiceRequest()
+    try:
+        request.ParseFromString(body)
+    except DecodeError as error:
+        raise BadRequestError(
+            "The body is no OTLP protobuf message: it is damaged, cut short or in another encoding."
+        ) from error
+    batch = SpanBatch()
+    for resource_spans in request.resource_spans:
+        resource = _attributes(resource_spans.resource.attributes)
+        for scope_spans in resource_spans.scope_spans:
+            for span in scope_spans.spans:
+                try:
+                    batch.spans.append(_record(span, resource, scope_spans.scope.name))
+                except UnusableSpanError as error:
+                    batch.reject(error)
+    return batch
+
+
+def write_protobuf_answer(rejected: int, reason: str) -> bytes:
+    """Return an ``ExportTraceServiceResponse``; empty where nothing was rejected."""
+    answer = ExportTraceServiceResponse()
+    if rejected:
+        answer.partial_success.rejected_spans = rejected
+        answer.partial_success.error_message = reason
+    return bytes(answer.SerializeToString())
+
+
+def _record(span: Span, resource: dict[str, Any], scope: str) -> SpanRecord:
+    start, end = times(span.start_time_unix_nano, span.end_time_unix_nano)
+    return SpanRecord(
+        trace_id=hex_id(span.trace_id.hex(), "trace"),
+        span_id=hex_id(span.span_id.hex(), "span"),
+        parent_id=parent_hex(span.parent_span_id.hex()),
+        name=span.name,
+        start=start,
+        end=end,
+        kind=int(span.kind),
+        attributes=_attributes(span.attributes),
+        events=tuple(SpanEvent(event.name, _attributes(event.attributes)) for event in span.events),
+        status=status_of(int(span.status.code)),
+        status_message=span.status.message,
+        resource=resource,
+        scope=scope,
+        remote_parent=has_remote_parent(int(span.flags)),
+    )
+
+
+def _attributes(pairs: Iterable[KeyValue]) -> dict[str, Any]:
+    return {pair.key: _value(pair.value) for pair in pairs}
+
+
+def _value(value: AnyValue) -> Any:
+    match value.WhichOneof("value"):
+        case "array_value":
+            return [_value(item) for item in value.array_value.values]
+        case "kvlist_value":
+            return _attributes(value.kvlist_value.values)
+        case "bytes_value":
+            return value.bytes_value.decode("utf-8", "replace")
+        case None:
+            return None
+        case name:
+            return getattr(value, name)

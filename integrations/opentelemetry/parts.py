@@ -1,0 +1,77 @@
+"""GenAI's message parts: text, reasoning, tool calls, tool results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flashtrace_agent.message import Message, Role, ToolCall
+
+from ..blocks import CALL_BLOCKS, REASONING_BLOCKS, content_text, text_and_reasoning, thought
+from .tool_calls import read_call
+from .values import first_text, listing, parsed
+
+_RESULTS = frozenset({"tool_call_response", "tool_result", "server_tool_call_response"})
+
+
+def read_parts(role: Role, parts: Any, name: str | None) -> list[Message]:
+    """Return the messages that a message's parts amount to.
+
+    That is one, but for tool results: each is a message of its own, in a place of its own.
+    """
+    text: list[str] = []
+    thoughts: list[str] = []
+    calls: list[ToolCall] = []
+    results: list[Message] = []
+    for part in listing(parts) if not isinstance(parts, str) else [parts]:
+        if not isinstance(part, Mapping):
+            text.append(content_text(part))
+            continue
+        kind = part.get("type")
+        if kind in _RESULTS:
+            results.append(_result(part, name))
+        elif kind in CALL_BLOCKS:
+            calls.append(read_call(part))
+        elif kind in REASONING_BLOCKS:
+            thoughts.append(_content(part) or thought(part))
+        else:
+            said, thinking = _text(part)
+            text.append(said)
+            thoughts += [thinking] if thinking else []
+    if results and not text:
+        return results
+    message = Message(
+        role,
+        "".join(text),
+        reasoning="".join(thoughts) or None if role == "assistant" else None,
+        tool_calls=tuple(calls) if role == "assistant" else (),
+        name=name,
+    )
+    return [*results, message]
+
+
+def _text(part: Mapping[str, Any]) -> tuple[str, str | None]:
+    content = _content(part)
+    if content is None:
+        return text_and_reasoning([dict(part)])
+    if content.startswith('{"type"'):  # OpenLLMetry writes blocks it does not know as JSON text
+        block = parsed(content)
+        if isinstance(block, Mapping) and block.get("type") in REASONING_BLOCKS:
+            return "", thought(block)
+    return content, None
+
+
+def _content(part: Mapping[str, Any]) -> str | None:
+    content = part.get("content", part.get("text"))
+    return content if isinstance(content, str) else None
+
+
+def _result(part: Mapping[str, Any], name: str | None) -> Message:
+    value = next((part[key] for key in ("response", "result", "content", "output") if key in part), None)
+    return Message(
+        "tool",
+        content_text(value),
+        tool_call_id=first_text(part.get("id"), part.get("call_id"), part.get("tool_call_id")),
+        name=name,
+        status="error" if part.get("is_error") is True else "ok",
+    )

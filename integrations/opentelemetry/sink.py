@@ -1,0 +1,172 @@
+"""Where spans go: kept in the journal first, then assembled and written to the store.
+
+`receive` returns once the spans are on disk. A run whose root is there is written to the store at
+once, so that it can be looked at when the answer arrives; one without a root waits until it has
+been quiet for a while, since most instrumentations send the root last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from flashtrace_agent.errors import StoreError
+from flashtrace_agent.trace import Step, Trace
+
+from .assembly import assemble
+from .complaints import COMPLAINTS
+from .journal import MAX_TRACE_SPANS, Journal, Run, journal_path
+from .record import SpanRecord
+from .stitching import lone_chat, stitch
+
+if TYPE_CHECKING:
+    from flashtrace_agent.store import Store
+
+QUIET_S = 5.0
+"""How long a run without a root waits for more spans before it is written as it is."""
+
+KEEP_SPANS_S = 3600.0
+"""How long after its last span a run's spans are kept for late ones to join."""
+
+KEEP_RUNS_S = 7 * 24 * 3600.0
+"""How long a run's id is remembered, so that spans later still become steps of the same trace."""
+
+_TICK_S = 1.0
+_BATCH = 100
+_REMEMBERED = 50_000
+"""Steps whose content is remembered, so that they are not written again with every new span."""
+
+
+class SpanSink:
+    """Turns spans into the store's traces; any number of threads may call it.
+
+    Args:
+        store: where traces are written.
+        own_store: close it with the sink.
+
+    Raises:
+        StoreError: if the journal beside the store cannot be opened.
+    """
+
+    def __init__(self, store: Store, *, own_store: bool = False) -> None:
+        self._store = store
+        self._own_store = own_store
+        self._journal = Journal(journal_path(store.url))
+        self._lock = threading.RLock()
+        self._written: OrderedDict[str, bytes] = OrderedDict()
+        self._closed = threading.Event()
+        self.pid = os.getpid()
+        self._timer = threading.Thread(target=self._tick, name="flashtrace-spans", daemon=True)
+        self._timer.start()
+
+    def receive(self, spans: Sequence[SpanRecord]) -> tuple[int, str]:
+        """Take in spans; they are safe when this returns.
+
+        Returns how many were refused, and why.
+
+        Raises:
+            StoreError: if they cannot be kept.
+        """
+        with self._lock:
+            rooted, refused = self._journal.add(spans)
+            for run_id in sorted(rooted):
+                self._write_run(run_id)
+        reason = f"A trace keeps {MAX_TRACE_SPANS} spans at most." if refused else ""
+        if refused:
+            COMPLAINTS.note("a trace has too many spans", refused)
+        return refused, reason
+
+    def settle(self, *, quiet: float = 0.0) -> bool:
+        """Write every run that waits, also without its root where it was quiet for so many seconds.
+
+        Returns whether all of them are in the store.
+        """
+        with self._lock:
+            failed: set[str] = set()
+            while True:
+                waiting = self._journal.pending(quiet=quiet, limit=_BATCH + len(failed))
+                untried = [run_id for run_id in waiting if run_id not in failed]
+                if not untried:
+                    return not failed
+                for run_id in untried:
+                    if not self._write_run(run_id):
+                        failed.add(run_id)
+
+    def close(self) -> None:
+        """Write what waits, and close. Closing twice is harmless."""
+        with self._lock:
+            if self._closed.is_set():
+                return
+            self._closed.set()
+            try:
+                self.settle()
+            finally:
+                self._journal.close()
+                if self._own_store:
+                    self._store.close()
+
+    def _write_run(self, run_id: str) -> bool:
+        """Assemble and write a run until nothing came in between; return whether it is stored."""
+        overtaken = False
+        while True:
+            run, spans = self._journal.load(run_id)
+            chat = None if overtaken else lone_chat(spans)
+            joined = None if chat is None else stitch(self._journal, chat)
+            if joined is not None:
+                run_id = joined
+                run, spans = self._journal.load(run_id)
+            if run is None:
+                return True  # it became part of another one
+            try:
+                stored_as = self._write(run, assemble(spans, run.stored_as), force=overtaken)
+            except StoreError as error:
+                COMPLAINTS.note("a trace cannot be written yet", error)
+                return False
+            except Exception as error:  # noqa: BLE001 - whatever these spans hold, others must get through
+                COMPLAINTS.note("a trace cannot be assembled", error)
+                stored_as = run.stored_as
+            if self._journal.settle(run, stored_as):
+                return True
+            overtaken = True  # another process added spans meanwhile
+
+    def _write(self, run: Run, trace: Trace | None, *, force: bool) -> str | None:
+        if trace is None:
+            return run.stored_as
+        if not run.dropped or run.stored_as is None:  # else the spans at hand are not the whole run
+            self._store.write_trace(trace)
+        for step in trace.steps:
+            content = hashlib.blake2b(repr(step).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+            if force or self._written.get(step.id) != content:
+                self._store.write_step(step)
+                self._remember(step, content)
+        for trace_id in run.replaced:
+            self._delete(trace_id)
+        return trace.id
+
+    def _delete(self, trace_id: str) -> None:
+        """Delete a trace whose steps have moved to another one."""
+        try:
+            self._store.delete_trace(trace_id)
+        except StoreError as error:
+            COMPLAINTS.note("a trace that became part of another cannot be deleted", error)
+
+    def _remember(self, step: Step, content: bytes) -> None:
+        self._written[step.id] = content
+        self._written.move_to_end(step.id)
+        if len(self._written) > _REMEMBERED:
+            self._written.popitem(last=False)
+
+    def _tick(self) -> None:
+        while not self._closed.wait(_TICK_S):
+            try:
+                with self._lock:
+                    if self._closed.is_set():
+                        return
+                    self.settle(quiet=QUIET_S)
+                    self._journal.drop_settled(spans_after=KEEP_SPANS_S, runs_after=KEEP_RUNS_S)
+            except Exception as error:  # noqa: BLE001 - the next tick tries again
+                COMPLAINTS.note("waiting spans cannot be written", error)

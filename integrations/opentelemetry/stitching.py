@@ -1,0 +1,97 @@
+"""Runs from chat spans that know nothing of each other.
+
+Where only the model client is instrumented, every chat is the root of its own trace. But an
+agent re-sends its history: a chat whose input begins with another chat's input and output
+continues it. Histories are compared by digests of what survives the re-sending (words and
+calls), and of several chats that end alike the latest one that nothing continues yet is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flashtrace_agent.message import Message
+
+from .dialects import read_span
+from .journal import Journal
+from .messages import without_reasoning
+from .reading import Reading
+from .record import SpanRecord
+
+_PREFIXES = 8
+"""Assistant messages at the end of an input after which the chat it continues may have ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """A trace that is one chat.
+
+    Attributes:
+        prefixes: digests of its input up to each of the last assistant messages, latest first.
+        end: digest of its input and output; None where it wrote nothing.
+    """
+
+    trace: str
+    started: str
+    prefixes: tuple[str, ...]
+    end: str | None
+
+
+def lone_chat(spans: Sequence[SpanRecord]) -> Chat | None:
+    """Return the chat that a trace consists of, None where it is more or something else."""
+    found: list[tuple[SpanRecord, Reading]] = []
+    for span in spans:
+        reading = read_span(span)
+        if reading is not None:
+            found.append((span, reading))
+    if len(found) != 1 or found[0][1].kind != "model" or found[0][0].parent_id is not None:
+        return None
+    span, reading = found[0]
+    digests = _digests(reading.input)
+    prefixes = [digests[i] for i, message in enumerate(reading.input) if message.role == "assistant"]
+    end = None
+    if reading.output is not None and reading.input:
+        end = _digests([*reading.input, reading.output])[-1]
+    return Chat(
+        span.trace_id,
+        span.start.isoformat(timespec="microseconds"),
+        tuple(prefixes[: -_PREFIXES - 1 : -1]),
+        end,
+    )
+
+
+def stitch(journal: Journal, chat: Chat) -> str | None:
+    """Join a chat with the one it continues and those that continue it.
+
+    Returns the run they are now, None for a chat that stands alone.
+    """
+    journal.remember_history(chat.trace, chat.started, chat.prefixes, chat.end)
+    run: str | None = None
+    before = _continued(journal, chat)
+    if before is not None:
+        run = journal.join(before, chat.trace)
+    if chat.end is not None:
+        for later in journal.chats_continuing(chat.end, chat.started):
+            if later != chat.trace:
+                run = journal.join(chat.trace, later)
+    return run
+
+
+def _continued(journal: Journal, chat: Chat) -> str | None:
+    if not chat.prefixes:
+        return None
+    found = journal.chats_ending_in(chat.prefixes, chat.started)
+    candidates = [(trace, digest, claimed) for trace, digest, claimed in found if trace != chat.trace]
+    for digest in chat.prefixes:  # the longest common history first
+        alike = [(trace, claimed) for trace, known, claimed in candidates if known == digest]
+        if alike:
+            return next((trace for trace, claimed in alike if not claimed), alike[0][0])
+    return None
+
+
+def _digests(messages: Sequence[Message]) -> list[str]:
+    digests: list[str] = []
+    for message in messages:
+        digests.append(without_reasoning(message).digest(digests[-1] if digests else ""))
+    return digests

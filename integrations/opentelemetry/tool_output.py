@@ -1,0 +1,46 @@
+"""What a tool's span holds: its arguments and its result, unwrapped from the framework's objects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..blocks import content_text
+from .messages import is_message, read_said
+from .reading import Reading
+from .tool_calls import call_arguments
+from .values import parsed
+
+
+def take_result(reading: Reading, value: Any) -> None:
+    """Give a tool's reading its result: the text the model is shown, the call's id, its failure.
+
+    A LangChain tool returns a ToolMessage, which is unwrapped; anything else is kept as it is.
+    """
+    if value is None:
+        return
+    found = parsed(value)
+    if is_message(found):
+        said = read_said(found, "tool")
+        message = said[-1].message if said else None
+        if message is not None and message.role == "tool":
+            reading.call_id = reading.call_id or message.tool_call_id
+            reading.result = message.content
+            reading.failed = reading.failed or message.status == "error"
+            return
+    # Text stays letter for letter: what the tool returned, not a re-serialised copy.
+    reading.result = value if isinstance(value, str) else content_text(found)
+
+
+def take_wrapped_result(reading: Reading, value: Any) -> None:
+    """Do as `take_result` for a result that stands under ``output``."""
+    found = parsed(value)
+    if isinstance(found, dict) and "output" in found:
+        take_result(reading, found["output"])
+    elif found not in ({}, None):
+        take_result(reading, value)
+
+
+def take_arguments(reading: Reading, value: Any) -> None:
+    """Give a tool's reading its arguments."""
+    if value is not None:
+        reading.arguments = call_arguments(value)
