@@ -1,0 +1,55 @@
+"""The demo's runs, opened in a real Chromium as a new user would; the README's picture is made here."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from flashtrace_agent.store import Store
+
+from ..conftest import Demo
+from .browser import ARGUMENTS, SCREENSHOTS, chromium, serving
+
+pytestmark = [pytest.mark.browser, pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(900)]
+
+QUESTION = "What colour is the sofa?"
+
+
+def test_open_a_demo_trace_choose_a_target_and_see_what_caused_it(demo: Demo) -> None:
+    """From the list to the heat map of a tool that does not exist; its hottest token is the recorded one."""
+    with Store(demo.store) as store:
+        summary = next(trace for trace in store.list_traces() if trace.name == QUESTION)
+        step = next(step for step in store.get_trace(summary.id).steps if step.kind == "model")
+        recorded = {a.target_name: a for a in store.get_attributions(step.id)}
+    with serving(demo.store) as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(60_000)
+        expect.set_options(timeout=60_000)
+
+        page.goto(address)
+        page.get_by_test_id("stDataFrame").wait_for()
+        page.goto(f"{address}/trace?trace={summary.id}&step={step.id}")
+        expect(page.get_by_role("heading", name=QUESTION)).to_be_visible()
+        page.get_by_role("link", name=re.compile("Why this reasoning")).wait_for()
+
+        page.goto(f"{address}/why?trace={summary.id}&step={step.id}")
+        for target in ("argument:", "tool_name"):
+            page.get_by_role("radio", name=re.compile(target)).or_(
+                page.get_by_role("button", name=re.compile(target))
+            ).first.click()
+            expect(page.locator(".ft-facts")).to_contain_text(target)
+        hottest = recorded["tool_name"].top(1)[0].position
+        token = page.locator(f'.ft-t[data-pos="{hottest}"]')
+        expect(token).to_have_attribute("style", re.compile(r"--heat: 1\b"))
+        page.locator(".ft-tokens .ft-row").first.click()
+        token.hover()
+        expect(page.get_by_role("tooltip").filter(has=page.locator(".ft-tip-text"))).to_contain_text(
+            "rank1 of"
+        )
+        SCREENSHOTS.mkdir(exist_ok=True)
+        page.wait_for_timeout(500)  # the tooltip's transition
+        page.screenshot(path=SCREENSHOTS / "demo-why.png")
+        browser.close()
