@@ -19,13 +19,16 @@ from .arrays import pack_scores, unpack_scores
 from .column_types import compact_json
 from .documents import read_documents, write_document
 from .schema import AttributionRow, StepRow
+from .shared_rows import SharedRows
 from .token_chains import TokenSequences, read_texts, write_ids, write_texts
 from .upsert import insert_or_replace
 
 _STEP_KIND = select(StepRow.kind).where(StepRow.id == bindparam("id"))
 
 
-def write_attribution_row(connection: Connection, step_id: str, attribution: Attribution) -> str:
+def write_attribution_row(
+    connection: Connection, shared: SharedRows, step_id: str, attribution: Attribution
+) -> str:
     """Store an attribution of a step, inside a write transaction, and return its id.
 
     Raises:
@@ -45,16 +48,17 @@ def write_attribution_row(connection: Connection, step_id: str, attribution: Att
         "fidelity": str(attribution.fidelity),
         "target": _pairs(attribution.target),
         "through": _pairs(attribution.through),
-        "ids_digest": write_ids(connection, attribution.input_ids),
-        "texts_digest": write_texts(connection, attribution.tokens),
-        "segments_digest": write_document(connection, "segments", segments),
-        "settings_digest": write_document(connection, "settings", dict(attribution.settings)),
+        "ids_digest": write_ids(shared, attribution.input_ids),
+        "texts_digest": write_texts(shared, attribution.tokens),
+        "segments_digest": write_document(shared, "segments", segments),
+        "settings_digest": write_document(shared, "settings", dict(attribution.settings)),
         "summary": summarize(attribution),
         "hops": [[hop.remaining_mass, len(data)] for hop, data in zip(attribution.hops, hops, strict=True)],
         "scores": pack_scores(attribution.scores),
         "hop_scores": b"".join(hops),
     }
-    insert_or_replace(connection, AttributionRow, row)
+    shared.flush()
+    insert_or_replace(connection, AttributionRow, [row])
     return str(row["id"])
 
 

@@ -1,49 +1,25 @@
-"""Read and write chains: rows that each name the digest of the row before them.
+"""Read chains: rows that each name the digest of the row before them.
 
-A link is stored only after its parent, so a stored link means its whole past is stored. Writing
-therefore looks from the newest link backwards until it meets one that is known.
+A link is stored only after its parent, so a stored link means its whole past is stored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
-from sqlalchemy import Connection, Select, bindparam, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from flashtrace_agent.errors import StoreError
 
 from .schema import MessageRow, TextChunkRow, TokenChunkRow
-from .upsert import insert_new
 
 Link = MessageRow | TokenChunkRow | TextChunkRow
 L = TypeVar("L", MessageRow, TokenChunkRow, TextChunkRow)
 
 _BATCH = 400
 """Bound parameters per query; SQLite allows 999 in its oldest supported builds."""
-
-
-def append_links(
-    connection: Connection,
-    row_type: type[Link],
-    digests: Sequence[str],
-    values: Callable[[int], Mapping[str, Any]],
-) -> None:
-    """Store the links of a chain that are new.
-
-    Args:
-        connection: inside a write transaction.
-        digests: of all links, oldest first.
-        values: gives the other columns of the link at an index; asked only for new links.
-    """
-    first = _first_unknown(connection, row_type, digests)
-    rows = [
-        {"digest": digests[i], "parent": digests[i - 1] if i else None, **values(i)}
-        for i in range(first, len(digests))
-    ]
-    insert_new(connection, row_type, rows)
 
 
 def read_links(session: Session, row_type: type[L], heads: Iterable[str | None]) -> dict[str, L]:
@@ -80,20 +56,3 @@ def batches(values: Sequence[str], size: int = _BATCH) -> Iterator[Sequence[str]
     """Cut `values` into runs short enough for one query."""
     for start in range(0, len(values), size):
         yield values[start : start + size]
-
-
-def _first_unknown(connection: Connection, row_type: type[Link], digests: Sequence[str]) -> int:
-    end, size = len(digests), 16
-    while end > 0:
-        start = max(0, end - size)
-        known = set(connection.scalars(_known(row_type), {"digests": digests[start:end]}))
-        for index in range(end - 1, start - 1, -1):
-            if digests[index] in known:
-                return index + 1
-        end, size = start, _BATCH
-    return 0
-
-
-@cache
-def _known(row_type: type[Link]) -> Select[Any]:
-    return select(row_type.digest).where(row_type.digest.in_(bindparam("digests", expanding=True)))

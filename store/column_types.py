@@ -12,6 +12,7 @@ from sqlalchemy.types import TypeDecorator
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 Id = String().with_variant(String(collation="C"), "postgresql")
@@ -24,7 +25,7 @@ def compact_json(value: Any) -> str:
     What JSON does not know is written as its `str`: a trace with an odd setting is worth more
     than no trace.
     """
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    text = _ENCODER.encode(value)
     if _UNSTORABLE.search(text):  # a lone surrogate, as models write in broken escapes
         return json.dumps(value, separators=(",", ":"), default=str)
     return text

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, delete, exists, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from .chains import Link, batches
-from .full_text import forget_messages
+from .full_text import forget_messages, unlink_trace
 from .schema import (
     AttributionRow,
     DocumentRow,
@@ -53,6 +53,7 @@ def delete_trace_rows(connection: Connection, trace_id: str) -> None:
     for row_type, column in _ATTRIBUTION_REFERENCES:
         query = select(column).where(AttributionRow.step_id.in_(steps), column.is_not(None)).distinct()
         referred.setdefault(row_type, set()).update(d for d in connection.scalars(query) if d)
+    unlink_trace(connection, trace_id, referred[MessageRow])
     connection.execute(delete(AttributionRow).where(AttributionRow.step_id.in_(steps)))
     connection.execute(delete(StepRow).where(StepRow.trace_id == trace_id))
     connection.execute(delete(TagRow).where(TagRow.trace_id == trace_id))

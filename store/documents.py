@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from flashtrace_agent.errors import StoreError
@@ -16,22 +16,18 @@ from flashtrace_agent.errors import StoreError
 from .chains import batches
 from .column_types import compact_json
 from .schema import DocumentRow
-from .upsert import insert_new
+from .shared_rows import SharedRows
 
 Kind = Literal["tools", "settings", "segments"]
 
-_KIND = select(DocumentRow.kind).where(DocumentRow.digest == bindparam("digest"))
 
-
-def write_document(connection: Connection, kind: Kind, value: Any) -> str | None:
-    """Store `value` and return its digest; None for an empty value."""
+def write_document(shared: SharedRows, kind: Kind, value: Any) -> str | None:
+    """Ask for `value` and return its digest; None for an empty value."""
     if not value:
         return None
     content = compact_json(value).encode()
     digest = hashlib.blake2b(content, digest_size=16, person=kind.encode()).hexdigest()
-    if connection.scalar(_KIND, {"digest": digest}) is None:
-        row = {"digest": digest, "kind": kind, "data": zlib.compress(content, 6)}
-        insert_new(connection, DocumentRow, [row])
+    shared.need_document(digest, lambda: {"kind": kind, "data": zlib.compress(content, 6)})
     return digest
 
 

@@ -28,6 +28,7 @@ from .attributions import write_attribution_row
 from .column_types import compact_json
 from .filter_sql import filter_condition
 from .schema import OPEN_JOBS, AttributionRow, JobRow, StepRow, TraceRow
+from .shared_rows import SharedRows
 from .upsert import insert_new
 
 LEASE_S = 300.0
@@ -64,6 +65,7 @@ class JobQueue:
 
     Args:
         write: opens a write transaction.
+        write_shared: runs a function in a write transaction with access to the shared rows.
         read: opens a session to read.
         dialect: ``sqlite`` or ``postgresql``.
     """
@@ -71,10 +73,12 @@ class JobQueue:
     def __init__(
         self,
         write: Callable[[], AbstractContextManager[Connection]],
+        write_shared: Callable[[Callable[[Connection, SharedRows], bool]], bool],
         read: Callable[[], AbstractContextManager[Session]],
         dialect: str,
     ) -> None:
         self._write = write
+        self._write_shared = write_shared
         self._read = read
         self._dialect = dialect
 
@@ -211,12 +215,15 @@ class JobQueue:
 
     def complete(self, job: Job, attributions: Sequence[Attribution]) -> bool:
         """Store a job's results and its end together; False, and nothing, if it is no longer ours."""
-        with self._write() as connection:
+
+        def write(connection: Connection, shared: SharedRows) -> bool:
             if not _change(connection, job, status="done", error=None, finished_at=utc_now(), lease=None):
                 return False
             for attribution in attributions:
-                write_attribution_row(connection, job.step_id, attribution)
-        return True
+                write_attribution_row(connection, shared, job.step_id, attribution)
+            return True
+
+        return self._write_shared(write)
 
     def fail(self, job: Job, error: str, *, retry: bool = True) -> bool:
         """Give a job back with what went wrong; False if it is no longer ours.

@@ -85,6 +85,21 @@ class MessageNumberRow(Base):
     digest: Mapped[str] = mapped_column(Digest, ForeignKey("messages.digest"), unique=True)
 
 
+class MessageTraceRow(Base):
+    """A trace that holds a message, for full-text search: one row per new message of a trace.
+
+    `trace_id` is no foreign key, because deleting a trace finds these rows through its messages
+    and so needs no index from traces, which would double the table.
+    """
+
+    __tablename__ = "message_traces"
+
+    message_id: Mapped[int] = mapped_column(ForeignKey("message_numbers.id"), primary_key=True)
+    trace_id: Mapped[str] = mapped_column(Id, primary_key=True)
+
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - read once by SQLAlchemy
+
+
 class TokenChunkRow(Base):
     """Up to 256 token ids: one link of a token sequence. Only the last link may be shorter."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
@@ -13,14 +14,21 @@ from flashtrace_agent.trace import Fidelity, Step
 from .documents import read_documents, write_document
 from .messages import Conversations, write_conversation
 from .schema import StepRow
+from .shared_rows import SharedRows
 from .token_chains import TokenSequences, write_ids
 from .upsert import insert_or_replace
 
 
-def write_step_row(connection: Connection, step: Step) -> None:
-    """Store a step and what it refers to, inside a write transaction."""
-    conversation = write_conversation(connection, step.input, step.output)
-    row = {
+def write_step_rows(connection: Connection, shared: SharedRows, steps: Sequence[Step]) -> None:
+    """Store steps and what they refer to, inside a write transaction."""
+    rows = [_row(shared, step) for step in steps]
+    shared.flush()
+    insert_or_replace(connection, StepRow, rows)
+
+
+def _row(shared: SharedRows, step: Step) -> dict[str, Any]:
+    conversation = write_conversation(shared, step.trace_id, step.input, step.output)
+    return {
         "id": step.id,
         "trace_id": step.trace_id,
         "kind": step.kind,
@@ -39,15 +47,14 @@ def write_step_row(connection: Connection, step: Step) -> None:
         "completion_length": None if step.completion_ids is None else len(step.completion_ids),
         "input_digest": conversation.input_digest,
         "output_digest": conversation.output_digest,
-        "tokens_digest": write_ids(connection, [*(step.prompt_ids or ()), *(step.completion_ids or ())]),
-        "tools_digest": write_document(connection, "tools", [_plain_tool(tool) for tool in step.tools]),
-        "settings_digest": write_document(connection, "settings", step.settings),
+        "tokens_digest": write_ids(shared, [*(step.prompt_ids or ()), *(step.completion_ids or ())]),
+        "tools_digest": write_document(shared, "tools", [_plain_tool(tool) for tool in step.tools]),
+        "settings_digest": write_document(shared, "settings", step.settings),
         "usage": step.usage or None,
         "error": step.error,
         "arguments": step.arguments,
         "result": step.result,
     }
-    insert_or_replace(connection, StepRow, row)
 
 
 def read_steps(session: Session, rows: Sequence[StepRow]) -> list[Step]:

@@ -9,22 +9,22 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from flashtrace_agent.errors import StoreError
 
 from .arrays import pack_ids, unpack_ids
-from .chains import append_links, follow, read_links
+from .chains import follow, read_links
 from .column_types import compact_json
 from .schema import TextChunkRow, TokenChunkRow
+from .shared_rows import SharedRows
 
 LINK_LENGTH = 256
 """Tokens per link: short enough that a step's own last link costs little, long enough to compress."""
 
 
-def write_ids(connection: Connection, ids: Sequence[int] | npt.NDArray[np.int32]) -> str | None:
-    """Store token ids and return the digest of the last link; None for no ids.
+def write_ids(shared: SharedRows, ids: Sequence[int] | npt.NDArray[np.int32]) -> str | None:
+    """Ask for token ids and return the digest of the last link; None for no ids.
 
     Raises:
         StoreError: if an id is negative or over 32 bits.
@@ -39,18 +39,18 @@ def write_ids(connection: Connection, ids: Sequence[int] | npt.NDArray[np.int32]
         raise StoreError("Token ids must lie between 0 and 2**32: check what recorded them.")
     links = [array[start : start + LINK_LENGTH].astype("<u4") for start in range(0, array.size, LINK_LENGTH)]
     digests = _chain_digests([link.tobytes() for link in links], b"ids")
-    append_links(connection, TokenChunkRow, digests, lambda i: {"data": pack_ids(links[i])})
+    shared.need_chain(TokenChunkRow, digests, lambda i: {"data": pack_ids(links[i])})
     return digests[-1]
 
 
-def write_texts(connection: Connection, texts: Sequence[str]) -> str | None:
-    """Store token texts and return the digest of the last link; None for no texts."""
+def write_texts(shared: SharedRows, texts: Sequence[str]) -> str | None:
+    """Ask for token texts and return the digest of the last link; None for no texts."""
     links = [
         compact_json(list(texts[start : start + LINK_LENGTH])).encode()
         for start in range(0, len(texts), LINK_LENGTH)
     ]
     digests = _chain_digests(links, b"texts")
-    append_links(connection, TextChunkRow, digests, lambda i: {"data": zlib.compress(links[i], 6)})
+    shared.need_chain(TextChunkRow, digests, lambda i: {"data": zlib.compress(links[i], 6)})
     return digests[-1] if digests else None
 
 

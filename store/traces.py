@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, select
@@ -10,6 +11,7 @@ from sqlalchemy.orm import Session
 from flashtrace_agent.errors import StoreError
 from flashtrace_agent.trace import Step, Trace
 
+from .chains import batches
 from .schema import StepRow, TagRow, TraceRow
 from .steps import read_steps
 from .summary import TraceSummary
@@ -19,7 +21,7 @@ FIDELITY_ORDER = ("approximate", "rendered", "exact")
 """Lowest first."""
 
 _CANDIDATES = 5
-_STATUS = select(TraceRow.status).where(TraceRow.id == bindparam("id"))
+_STORED = select(TraceRow.id).where(TraceRow.id.in_(bindparam("ids", expanding=True)))
 
 
 def write_trace_row(connection: Connection, trace: Trace) -> None:
@@ -35,17 +37,24 @@ def write_trace_row(connection: Connection, trace: Trace) -> None:
         "error": trace.error,
         "extra": trace.metadata or None,
     }
-    insert_or_replace(connection, TraceRow, row)
+    insert_or_replace(connection, TraceRow, [row])
     connection.execute(delete(TagRow).where(TagRow.trace_id == trace.id))
     tags = [{"trace_id": trace.id, "position": i, "tag": tag} for i, tag in enumerate(trace.tags)]
     insert_new(connection, TagRow, tags)
 
 
-def ensure_trace_row(connection: Connection, step: Step) -> None:
-    """Store a bare header for a step that arrives before its trace's."""
-    if connection.scalar(_STATUS, {"id": step.trace_id}) is None:
-        header = {"id": step.trace_id, "name": "", "started_at": step.started_at, "status": "incomplete"}
-        insert_new(connection, TraceRow, [header])
+def ensure_trace_rows(connection: Connection, steps: Sequence[Step]) -> None:
+    """Store bare headers for steps that arrive before their traces'."""
+    first = {step.trace_id: step for step in reversed(steps)}
+    stored: set[str] = set()
+    for batch in batches(list(first)):
+        stored.update(connection.scalars(_STORED, {"ids": batch}))
+    headers = [
+        {"id": trace_id, "name": "", "started_at": step.started_at, "status": "incomplete"}
+        for trace_id, step in first.items()
+        if trace_id not in stored
+    ]
+    insert_new(connection, TraceRow, headers)
 
 
 def read_trace(session: Session, trace_id: str) -> Trace:

@@ -23,9 +23,13 @@ def insert_new(connection: Connection, row_type: type[Base], rows: Sequence[Mapp
         connection.execute(_insert_new(connection.dialect.name, row_type), list(rows))
 
 
-def insert_or_replace(connection: Connection, row_type: type[Base], row: Mapping[str, Any]) -> None:
-    """Insert a row, or give the row that has its id the new values."""
-    connection.execute(_insert_or_replace(connection.dialect.name, row_type, tuple(row)), [dict(row)])
+def insert_or_replace(
+    connection: Connection, row_type: type[Base], rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Insert rows, or give the rows that have their ids the new values; all have the same columns."""
+    if rows:
+        statement = _insert_or_replace(connection.dialect.name, row_type, tuple(rows[0]))
+        connection.execute(statement, list(rows))
 
 
 @cache

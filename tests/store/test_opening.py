@@ -91,6 +91,24 @@ def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
         assert store.list_traces() == []
 
 
+def test_an_older_store_is_upgraded_with_its_content(store_url: str) -> None:
+    """What was written before there was a full-text index is found by it."""
+    trace = make_trace()
+    with Store(store_url) as store:
+        store.write_trace(trace)
+        step = make_model_step(trace)
+        store.write_step(step)
+        with store._write() as connection:
+            for table in ("jobs", "message_traces", "message_words", "message_numbers"):
+                connection.exec_driver_sql(f"DROP TABLE {table}")
+            for index in ("ix_steps_errors", "ix_steps_trace_id_kind_name_model_fidelity_tokens"):
+                connection.exec_driver_sql(f"DROP INDEX {index}")
+            connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '0001'")
+    with Store(store_url) as store:
+        assert store.get_step(step.id) == step
+        assert [found.id for found in store.list_traces(where="text ~ 'many sofas'")] == [trace.id]
+
+
 def test_a_store_from_a_newer_version_is_refused(store: Store, store_url: str) -> None:
     """Nothing is changed in it."""
     store.close()

@@ -20,6 +20,7 @@ TABLES = (
     "attributions",
     "messages",
     "message_numbers",
+    "message_traces",
     "token_chunks",
     "text_chunks",
     "documents",
@@ -174,6 +175,18 @@ def test_deleting_leaves_the_shared_part_of_a_branch(store: Store) -> None:
     store.delete_trace(right.id)
     assert count_rows(store)["messages"] == 3
     assert store.get_trace(left.id).steps[0].input == trunk
+
+
+def test_shared_words_are_found_in_each_trace_that_holds_them(store: Store, store_url: str) -> None:
+    """By whichever process they were written, and no longer after one is deleted."""
+    first, second = make_trace("first"), make_trace("second")
+    record_agent(store, first, 2)
+    with Store(store_url) as other:
+        record_agent(other, second, 3)
+    assert {found.id for found in store.list_traces(where="text ~ 'furniture'")} == {first.id, second.id}
+    assert {found.id for found in store.list_traces(where="text ~ '2 next'")} == {second.id}
+    store.delete_trace(first.id)
+    assert {found.id for found in store.list_traces(where="text ~ 'furniture'")} == {second.id}
 
 
 def test_a_step_may_come_before_its_trace(store: Store) -> None:
