@@ -99,6 +99,8 @@ def _set_up_connection(connection: sqlite3.Connection, record: Any) -> None:
     _use_wal(connection)
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
+    # Digests go to random pages of their indexes; SQLite's own 2 MB hold few of them.
+    connection.execute("PRAGMA cache_size = -32000")
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
