@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flashtrace_agent.attribution import Attribution
-from flashtrace_agent.trace import Step
-
 from .console import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
+
+    from flashtrace_agent.attribution import Attribution
+    from flashtrace_agent.trace import Step
 
 _SHOWN = 3
 _WORDS = 3

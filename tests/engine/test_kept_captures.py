@@ -51,7 +51,7 @@ def test_a_reused_prefix_is_kept_as_well(monkeypatch: pytest.MonkeyPatch) -> Non
     model, cache = tiny_model("qwen3"), PrefixCache()
     attributor = Attributor(model, tiny_tokenizer())
     first = write(model, PROMPT, 10, cache)
-    second = write(model, first + [5, 6, 7], 12, cache)
+    second = write(model, [*first, 5, 6, 7], 12, cache)
     target = Span(len(second) - 6, len(second) - 1)
     with monkeypatch.context() as patch:
         forbid_forwards(attributor, patch)

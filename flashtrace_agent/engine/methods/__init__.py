@@ -5,9 +5,14 @@ from __future__ import annotations
 from ...errors import FlashTraceError
 from .base import Method, MethodResult
 from .flashtrace import FlashTrace
+from .gradient import GradientTimesInput
 from .ifr import InformationFlowRoutes
+from .ifr_tokenwise import TokenwiseInformationFlowRoutes
 
-METHODS: dict[str, type[Method]] = {method.name: method for method in (FlashTrace, InformationFlowRoutes)}
+METHODS: dict[str, type[Method]] = {
+    method.name: method
+    for method in (FlashTrace, InformationFlowRoutes, TokenwiseInformationFlowRoutes, GradientTimesInput)
+}
 
 __all__ = ["METHODS", "Method", "MethodResult", "method_named"]
 
