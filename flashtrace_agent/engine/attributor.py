@@ -161,8 +161,7 @@ class Attributor:
             return hop_totals(self.model, self.family, capture, weights)
 
     def _check_ids(self, input_ids: Sequence[int] | Tensor) -> npt.NDArray[np.int32]:
-        if isinstance(input_ids, Tensor):
-            input_ids = input_ids.detach().cpu().numpy()
+        plain = input_ids.detach().cpu().numpy() if isinstance(input_ids, Tensor) else np.asarray(input_ids)
         config = self.model.config.get_text_config(decoder=True)
         vocabulary = self.model.get_input_embeddings().num_embeddings
-        return check_ids(input_ids, vocabulary, getattr(config, "max_position_embeddings", None))
+        return check_ids(plain, vocabulary, getattr(config, "max_position_embeddings", None))
