@@ -56,6 +56,10 @@ def assemble(spans: Iterable[SpanRecord], trace_id: str | None = None) -> Trace 
         _add_model(trace, node, calls)
     for node in _of_kind(nodes, "tool"):
         _add_tool(trace, node, calls)
+    for node in nodes:
+        if node.step is not None and node.step.parent_id is None and node.enclosing is not None:
+            node.step.parent_id = node.enclosing.id
+    _break_circles(trace)
     _reconcile(trace, nodes, calls)
     _mark_failed_results(trace)
     trace.steps.sort(key=lambda step: (step.started_at, step.id))
@@ -86,7 +90,6 @@ def _new_step(trace: Trace, node: Node) -> Step:
         name=node.reading.name,
         started_at=span.start,
         ended_at=span.end,
-        parent_id=node.enclosing.id if node.enclosing else None,
     )
     if node.failure is not None:
         step.status = "error" if node.failure.kind == "error" else "incomplete"
@@ -101,7 +104,7 @@ def _new_step(trace: Trace, node: Node) -> Step:
 def _add_model(trace: Trace, node: Node, calls: Calls) -> None:
     reading = node.reading
     _recover(node)
-    outer = next((above for above in node.above if above.step is not None), None)
+    outer = node.outer
     if outer is not None and outer.reading.kind == "model" and _same_call(outer, node):
         _merge(outer, node)
         return
@@ -171,7 +174,7 @@ def _merge(outer: Node, inner: Node) -> None:
 
 def _add_tool(trace: Trace, node: Node, calls: Calls) -> None:
     reading = node.reading
-    outer = next((above for above in node.above if above.step is not None), None)
+    outer = node.outer
     if outer is not None and outer.step is not None and _same_tool(outer, node):
         outer.step.result = reading.result if outer.step.result is None else outer.step.result
         return
@@ -183,8 +186,8 @@ def _add_tool(trace: Trace, node: Node, calls: Calls) -> None:
         reading.name, reading.call_id, reading.arguments, node.span.start, node.path, node.scope
     )
     if call is None:
-        if step.parent_id is None and not reading.call_id:
-            step.parent_id = _text_model_before(trace, step)
+        inside = node.enclosing is not None
+        step.parent_id = None if inside or reading.call_id else _text_model_before(trace, step)
         return
     step.parent_id = call.step.id
     step.tool_call_id = reading.call_id or call.made.id or None
@@ -210,6 +213,19 @@ def _text_model_before(trace: Trace, tool: Step) -> str | None:
         ):
             best = step
     return best.id if best else None
+
+
+def _break_circles(trace: Trace) -> None:
+    """Free steps that would be their own ancestors, as spans with circular parents make them."""
+    parents = {step.id: step for step in trace.steps}
+    for step in trace.steps:
+        seen = {step.id}
+        above = parents.get(step.parent_id or "")
+        while above is not None and above.id not in seen:
+            seen.add(above.id)
+            above = parents.get(above.parent_id or "")
+        if above is step:
+            step.parent_id = None
 
 
 def _reconcile(trace: Trace, nodes: list[Node], calls: Calls) -> None:

@@ -144,8 +144,9 @@ def _best(calls: list[Call], before: datetime, path: tuple[str, ...], scope: str
     inside = [call for call in calls[-_CANDIDATES:] if call.scope == scope]
     if not inside:
         return None
-    # Where clocks differ, even the call's own step may seem to come later: then the first one.
-    earlier = [call for call in inside if call.step.started_at <= before] or inside[:1]
+    earlier = [call for call in inside if call.step.started_at <= before]
+    if not earlier:  # clocks differ, and even the call's own step seems to come later
+        return next((call for call in inside if call.answer is None), inside[0])
     best = earlier[0]
     for call in earlier[1:]:
         if _shared(call.path, path) >= _shared(best.path, path):

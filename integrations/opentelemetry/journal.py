@@ -48,6 +48,9 @@ CREATE TABLE IF NOT EXISTS history (
     claimed INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (digest, is_end, trace)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS history_of_trace ON history (trace);
+CREATE TABLE IF NOT EXISTS steps (
+    run TEXT NOT NULL, step TEXT NOT NULL, PRIMARY KEY (run, step)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS replaced (
     run TEXT NOT NULL, stored_as TEXT NOT NULL, PRIMARY KEY (run, stored_as)
 ) WITHOUT ROWID;
@@ -63,6 +66,7 @@ class Run:
         stored_as: the trace's id in the store, None before the first writing.
         dropped: True where earlier spans of the run are no longer here.
         replaced: ids in the store of runs that have become part of this one.
+        steps: ids of its steps in the store.
     """
 
     id: str
@@ -70,6 +74,7 @@ class Run:
     stored_as: str | None
     dropped: bool
     replaced: tuple[str, ...]
+    steps: frozenset[str]
 
 
 class Journal:
@@ -147,15 +152,33 @@ class Journal:
             if row is None:
                 return None, []
             replaced = db.execute("SELECT stored_as FROM replaced WHERE run = ?", (run_id,)).fetchall()
+            steps = db.execute("SELECT step FROM steps WHERE run = ?", (run_id,)).fetchall()
             bodies = db.execute(
                 "SELECT body FROM spans WHERE trace IN (SELECT trace FROM traces WHERE run = ?)", (run_id,)
             )
             spans = [_unpack(body) for (body,) in bodies]
-        return Run(run_id, row[0], row[1], bool(row[2]), tuple(old for (old,) in replaced)), spans
+        run = Run(
+            run_id,
+            version=row[0],
+            stored_as=row[1],
+            dropped=bool(row[2]),
+            replaced=tuple(old for (old,) in replaced),
+            steps=frozenset(step for (step,) in steps),
+        )
+        return run, spans
 
-    def settle(self, run: Run, stored_as: str | None) -> bool:
-        """Note that a run is in the store; return False where it has changed since it was loaded."""
+    def settle(self, run: Run, stored_as: str | None, steps: Iterable[str]) -> bool:
+        """Note that a run is in the store; return False where it has changed since it was loaded.
+
+        Args:
+            run: as it was loaded.
+            stored_as: the trace's id in the store.
+            steps: ids of all its steps there.
+        """
         with self._transaction() as db:
+            if not run.dropped:
+                db.execute("DELETE FROM steps WHERE run = ?", (run.id,))
+            db.executemany("INSERT OR IGNORE INTO steps VALUES (?, ?)", [(run.id, step) for step in steps])
             done = db.execute(
                 "UPDATE runs SET pending = 0, stored_as = ? WHERE run = ? AND version = ?",
                 (stored_as, run.id, run.version),
@@ -217,7 +240,8 @@ class Journal:
             ).fetchone()
             if stored_as is not None:
                 db.execute("INSERT OR IGNORE INTO replaced VALUES (?, ?)", (into, stored_as))
-            db.execute("UPDATE OR REPLACE replaced SET run = ? WHERE run = ?", (into, old))
+            for table in ("replaced", "steps"):
+                db.execute(f"UPDATE OR REPLACE {table} SET run = ? WHERE run = ?", (into, old))  # noqa: S608
             db.execute("UPDATE traces SET run = ? WHERE run = ?", (into, old))
             db.execute("DELETE FROM runs WHERE run = ?", (old,))
             db.execute(
@@ -244,8 +268,8 @@ class Journal:
                 "SELECT run FROM runs WHERE pending = 0 AND dropped = 1 AND touched < ? LIMIT ?",
                 (now - runs_after, limit),
             ).fetchall()
-            db.executemany("DELETE FROM traces WHERE run = ?", forgotten)
-            db.executemany("DELETE FROM runs WHERE run = ?", forgotten)
+            for table in ("traces", "steps", "runs"):
+                db.executemany(f"DELETE FROM {table} WHERE run = ?", forgotten)  # noqa: S608
 
     def close(self) -> None:
         """Close the file."""

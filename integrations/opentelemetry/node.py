@@ -34,6 +34,11 @@ class Node:
         return next((node.step for node in self.above if node.step is not None), None)
 
     @property
+    def outer(self) -> Node | None:
+        """The nearest model or tool call above."""
+        return next((node for node in self.above if node.reading.kind in ("model", "tool")), None)
+
+    @property
     def scope(self) -> str:
         """Key of the tool's span it happens inside, empty outside of any."""
         return next((node.span.key for node in self.above if node.reading.kind == "tool"), "")

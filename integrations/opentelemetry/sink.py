@@ -121,44 +121,63 @@ class SpanSink:
                 run, spans = self._journal.load(run_id)
             if run is None:
                 return True  # it became part of another one
+            steps: list[str] = []
+            stored_as = run.stored_as
             try:
-                stored_as = self._write(run, assemble(spans, run.stored_as), force=overtaken)
+                trace = assemble(spans, run.stored_as)
+                if trace is not None:
+                    self._write(run, trace, force=overtaken)
+                    stored_as, steps = trace.id, [step.id for step in trace.steps]
             except StoreError as error:
                 COMPLAINTS.note("a trace cannot be written yet", error)
                 return False
             except Exception as error:  # noqa: BLE001 - whatever these spans hold, others must get through
                 COMPLAINTS.note("a trace cannot be assembled", error)
-                stored_as = run.stored_as
-            if self._journal.settle(run, stored_as):
+            if self._journal.settle(run, stored_as, steps):
                 return True
             overtaken = True  # another process added spans meanwhile
 
-    def _write(self, run: Run, trace: Trace | None, *, force: bool) -> str | None:
-        if trace is None:
-            return run.stored_as
-        if not run.dropped or run.stored_as is None:  # else the spans at hand are not the whole run
-            self._store.write_trace(trace)
-        for step in trace.steps:
-            content = hashlib.blake2b(repr(step).encode("utf-8", "surrogatepass"), digest_size=16).digest()
-            if force or self._written.get(step.id) != content:
-                self._store.write_step(step)
-                self._remember(step, content)
+    def _write(self, run: Run, trace: Trace, *, force: bool) -> None:
+        whole = not run.dropped or run.stored_as is None
+        stale = run.steps - {step.id for step in trace.steps}
+        if stale and whole and run.stored_as is not None:
+            self._rewrite(trace)
+        else:
+            if whole:  # else the spans at hand are not the whole run
+                self._store.write_trace(trace)
+            for step in trace.steps:
+                self._write_step(step, force=force)
         for trace_id in run.replaced:
             self._delete(trace_id)
-        return trace.id
+
+    def _rewrite(self, trace: Trace) -> None:
+        """Write a trace anew, of which a step has gone: a tool's own span came after its result.
+
+        The store deletes traces only, so what was computed for the steps that stay is put back.
+        """
+        kept = [(step.id, found) for step in trace.steps for found in self._store.get_attributions(step.id)]
+        self._delete(trace.id)
+        self._store.write_trace(trace)
+        for step in trace.steps:
+            self._write_step(step, force=True)
+        for step_id, attribution in kept:
+            self._store.write_attribution(step_id, attribution)
+
+    def _write_step(self, step: Step, *, force: bool) -> None:
+        content = hashlib.blake2b(repr(step).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        if force or self._written.get(step.id) != content:
+            self._store.write_step(step)
+            self._written[step.id] = content
+            self._written.move_to_end(step.id)
+            if len(self._written) > _REMEMBERED:
+                self._written.popitem(last=False)
 
     def _delete(self, trace_id: str) -> None:
-        """Delete a trace whose steps have moved to another one."""
+        """Delete a trace that is written anew, or whose steps have moved to another one."""
         try:
             self._store.delete_trace(trace_id)
         except StoreError as error:
-            COMPLAINTS.note("a trace that became part of another cannot be deleted", error)
-
-    def _remember(self, step: Step, content: bytes) -> None:
-        self._written[step.id] = content
-        self._written.move_to_end(step.id)
-        if len(self._written) > _REMEMBERED:
-            self._written.popitem(last=False)
+            COMPLAINTS.note("a trace to be replaced cannot be deleted", error)
 
     def _tick(self) -> None:
         while not self._closed.wait(_TICK_S):

@@ -17,7 +17,7 @@ from ..reading import Reading
 from ..record import SpanRecord
 from ..tool_calls import read_tools
 from ..tool_output import take_arguments, take_wrapped_result
-from ..values import first_text, indexed, mapping, prefixed, usage
+from ..values import first_text, indexed, mapping, parsed, prefixed, usage
 from . import genai
 
 _PROPERTIES = "traceloop.association.properties."
@@ -124,8 +124,17 @@ def _indexed_messages(given: Any, prefix: str, role: str = "user") -> list[Messa
                 {"name": fields["function_call.name"], "arguments": fields.get("function_call.arguments")}
             ]
         body = {name: fields[name] for name in ("role", "content", "name", "tool_call_id") if name in fields}
+        if body.get("role") != "tool":
+            body["content"] = _blocks(body.get("content", ""))
         reasoning = fields.get("reasoning")
         messages += read_messages(
             [{"role": role, "content": "", **body, "tool_calls": calls, "reasoning": reasoning}]
         )
     return messages
+
+
+def _blocks(content: Any) -> Any:
+    """Return content blocks that were written as JSON text; other content as it is."""
+    found = parsed(content) if isinstance(content, str) and content.startswith("[{") else None
+    is_blocks = isinstance(found, list) and all(isinstance(block, dict) and "type" in block for block in found)
+    return found if is_blocks else content
