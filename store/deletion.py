@@ -7,12 +7,14 @@ to it; for chains the question moves on to the parent.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, select
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from .chains import Link, batches
 from .full_text import forget_messages, unlink_trace
+from .maintenance import used_bytes
 from .schema import (
     AttributionRow,
     DocumentRow,
@@ -41,6 +43,47 @@ _ATTRIBUTION_REFERENCES: tuple[Reference, ...] = (
     (DocumentRow, AttributionRow.settings_digest),
 )
 _REFERENCES = _STEP_REFERENCES + _ATTRIBUTION_REFERENCES
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionPlan:
+    """What would be deleted: ids of traces, oldest first, and what belongs to them."""
+
+    ids: list[str]
+    steps: int
+    attributions: int
+
+
+def plan_deletion(session: Session, where: ColumnElement[bool] | None, max_bytes: int | None) -> DeletionPlan:
+    """Return which traces to delete.
+
+    Args:
+        session: to read.
+        where: only traces that meet this condition.
+        max_bytes: only the oldest, until the store takes no more than this. How much a trace
+            frees is estimated by its number of steps, since traces share what they have in common.
+    """
+    steps = select(func.count()).where(StepRow.trace_id == TraceRow.id).scalar_subquery()
+    attributions = (
+        select(func.count())
+        .select_from(AttributionRow)
+        .join(StepRow, StepRow.id == AttributionRow.step_id)
+        .where(StepRow.trace_id == TraceRow.id)
+        .scalar_subquery()
+    )
+    query = select(TraceRow.id, steps, attributions).order_by(TraceRow.id)
+    rows = session.execute(query if where is None else query.where(where)).all()
+    if max_bytes is not None:
+        used = used_bytes(session)
+        weight = session.scalar(select(func.count()).select_from(StepRow)) or 0
+        weight += session.scalar(select(func.count()).select_from(TraceRow)) or 0
+        excess = (used - max_bytes) / max(used, 1) * weight
+        chosen = 0
+        while chosen < len(rows) and excess > 0:
+            excess -= 1 + rows[chosen][1]
+            chosen += 1
+        rows = rows[:chosen]
+    return DeletionPlan([row[0] for row in rows], sum(row[1] for row in rows), sum(row[2] for row in rows))
 
 
 def delete_trace_rows(connection: Connection, trace_id: str) -> None:

@@ -78,17 +78,25 @@ def _identities(messages: Sequence[Message], known: dict[tuple[int, str], str]) 
     return identities
 
 
+def storage_digest(message: Message, identity: str, parent: str | None, parent_identity: str | None) -> str:
+    """Return the address of a message, given the message before it.
+
+    A speaker's name is no part of a message's identity, but must be read back. So from the first
+    named message of a conversation on, the address covers the names too; before it, it is the
+    identity.
+    """
+    if message.name is None and parent == parent_identity:
+        return identity
+    content = "\0".join((parent or "", identity, repr(message.name)))
+    return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+
+
 def _storage_digests(messages: Sequence[Message], identities: Sequence[str]) -> list[str]:
-    # A speaker's name is no part of a message's identity, but must be read back. So from the
-    # first named message on, the address covers the names too; before it, it is the identity.
     digests: list[str] = []
-    named = False
+    parent: str | None = None
+    before: str | None = None
     for message, identity in zip(messages, identities, strict=True):
-        named = named or message.name is not None
-        if not named:
-            digests.append(identity)
-            continue
-        parent = digests[-1] if digests else ""
-        content = "\0".join((parent, identity, repr(message.name)))
-        digests.append(hashlib.blake2b(content.encode(), digest_size=16).hexdigest())
+        parent = storage_digest(message, identity, parent, before)
+        before = identity
+        digests.append(parent)
     return digests

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, update
 from sqlalchemy.exc import IntegrityError
@@ -20,14 +20,18 @@ from flashtrace_agent.trace import Step, Trace, utc_now
 
 from .attributions import read_attributions, read_summaries, write_attribution_row
 from .database import explained_errors, open_engine, shown_url
-from .deletion import delete_trace_rows
+from .deletion import DeletionPlan, delete_trace_rows, plan_deletion
 from .job_queue import JobQueue
+from .maintenance import backup, describe, vacuum
 from .migrate import SCHEMA_REVISION, current_revision, upgrade
 from .schema import StepRow, TraceRow
 from .shared_rows import Memory, SharedRows
 from .steps import read_steps, write_step_rows
 from .summary import TraceSummary
 from .traces import ensure_trace_rows, list_trace_rows, read_trace, resolve_id, write_trace_row
+
+if TYPE_CHECKING:
+    from .check import Problem
 
 STORE_VARIABLE = "FLASHTRACE_AGENT_STORE"
 T = TypeVar("T")
@@ -203,6 +207,33 @@ class Store:
         """
         with self._read() as reading:
             return read_summaries(reading, trace_id)
+
+    def plan_deletion(self, where: str | None, *, max_bytes: int | None = None) -> DeletionPlan:
+        """Return which traces a filter finds to delete; with `max_bytes`, only the oldest too many."""
+        with self._read() as reading:
+            return plan_deletion(reading, self._condition(where), max_bytes)
+
+    def check(self) -> list[Problem]:
+        """Verify every hash, length and reference; return what is wrong where."""
+        from .check import find_problems
+
+        with self._read() as reading:
+            return list(find_problems(reading))
+
+    def describe(self) -> dict[str, Any]:
+        """Return ``database``, ``schema``, ``bytes``, and ``rows`` by table."""
+        with self._read() as reading:
+            return describe(reading)
+
+    def backup(self, path: Path) -> None:
+        """Copy an SQLite store to a new file while others write to it."""
+        with explained_errors(self.url):
+            backup(self._engine, path)
+
+    def vacuum(self) -> None:
+        """Give unused space back to the system."""
+        with explained_errors(self.url), self._write_lock:
+            vacuum(self._engine)
 
     def close(self) -> None:
         """Close the database connections."""

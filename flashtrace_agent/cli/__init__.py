@@ -12,6 +12,8 @@ from .attribute import attribute
 from .bench import bench
 from .collect import collect
 from .dashboard import dashboard
+from .db import app as db_app
+from .delete import delete
 from .demo import demo
 from .doctor import doctor
 from .frame import CommandGroup, start
@@ -38,6 +40,8 @@ app.command("dashboard")(dashboard)
 app.command("collect")(collect)
 app.command("doctor")(doctor)
 app.command("bench")(bench)
+app.command("delete")(delete)
+app.add_typer(db_app, name="db")
 app.add_typer(models_app, name="models")
 
 

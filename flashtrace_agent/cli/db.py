@@ -1,0 +1,76 @@
+"""``flashtrace-agent db``: look after the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flashtrace_agent.errors import StoreError
+
+from .console import print_json
+from .options import JsonOption, StoreOption, open_existing_store, open_store
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Upgrade, check, describe, back up or compact the store.",
+    rich_markup_mode=None,
+)
+
+_SHOWN = 50
+
+
+@app.command("upgrade")
+def upgrade(store: StoreOption = None) -> None:
+    """Create the store, or bring it to the schema of this version."""
+    with open_store(store) as opened:
+        typer.echo(f"The store is at schema {opened.describe()['schema']}.")
+
+
+@app.command("check")
+def check(as_json: JsonOption = False, store: StoreOption = None) -> None:
+    """Verify every hash, length and reference in the store."""
+    with open_existing_store(store) as opened:
+        problems = opened.check()
+    if as_json:
+        print_json([{"table": each.table, "row": each.row, "what": each.what} for each in problems])
+    else:
+        for problem in problems[:_SHOWN]:
+            typer.echo(str(problem))
+    if problems:
+        raise StoreError(f"The store has {len(problems)} problems: restore it from a backup.")
+    if not as_json:
+        typer.echo("The store is sound.")
+
+
+@app.command("info")
+def info(as_json: JsonOption = False, store: StoreOption = None) -> None:
+    """Say what the store holds and how large it is."""
+    with open_existing_store(store) as opened:
+        found = opened.describe()
+    if as_json:
+        print_json(found)
+        return
+    typer.echo(f"{found['database']}, schema {found['schema']}, {found['bytes'] / 1e6:,.1f} MB")
+    for table, rows in found["rows"].items():
+        typer.echo(f"{table:<16}{rows:>12,}")
+
+
+@app.command("backup")
+def backup(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="The new file.", show_default=False)],
+    store: StoreOption = None,
+) -> None:
+    """Copy the store to a new file, also while others write to it."""
+    with open_existing_store(store) as opened:
+        opened.backup(path)
+    typer.echo(f"Wrote {path}")
+
+
+@app.command("vacuum")
+def vacuum(store: StoreOption = None) -> None:
+    """Give unused space back to the system."""
+    with open_existing_store(store) as opened:
+        opened.vacuum()
+    typer.echo("The store is compact.")

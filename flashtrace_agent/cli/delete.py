@@ -1,0 +1,73 @@
+"""``flashtrace-agent delete``: delete traces, after showing which."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import typer
+
+from .options import StoreOption, open_existing_store
+
+_SHOWN = 20
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+
+
+def delete(
+    trace_id: Annotated[
+        str | None, typer.Argument(metavar="TRACE", help="One trace, by id.", show_default=False)
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            "--where",
+            metavar="FILTER",
+            help='Traces a filter finds, as in "before 30d and not tag = keep".',
+            show_default=False,
+        ),
+    ] = None,
+    max_size: Annotated[
+        str | None,
+        typer.Option(
+            "--max-size",
+            metavar="SIZE",
+            help="The oldest traces (of those a filter finds), until the store takes less, as in 2GB.",
+            show_default=False,
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it, only show what would go.")] = False,
+    store: StoreOption = None,
+) -> None:
+    """Delete traces; shows what would go unless --yes is given.
+
+    What other traces refer to stays. The freed space is given back to the system.
+    """
+    if (trace_id is None) == (where is None and max_size is None):
+        raise typer.BadParameter("Give either a TRACE, or --where, --max-size or both.")
+    limit = None if max_size is None else _bytes(max_size)
+    with open_existing_store(store) as opened:
+        if trace_id is not None:
+            where = f"trace = '{opened.get_trace(trace_id).id}'"
+        plan = opened.plan_deletion(where, max_bytes=limit)
+        for each in plan.ids[:_SHOWN]:
+            typer.echo(each)
+        if len(plan.ids) > _SHOWN:
+            typer.echo(f"… and {len(plan.ids) - _SHOWN} more")
+        what = f"{len(plan.ids)} traces with {plan.steps} steps and {plan.attributions} attributions"
+        if not yes:
+            typer.echo(f"Would delete {what}; add --yes to do it.")
+            return
+        before = opened.describe()["bytes"]
+        for each in plan.ids:
+            opened.delete_trace(each)
+        if plan.ids:
+            opened.vacuum()
+        freed = (before - opened.describe()["bytes"]) / 1e6
+    typer.echo(f"Deleted {what}; {freed:,.1f} MB are free again.")
+
+
+def _bytes(text: str) -> int:
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)b?", text.strip().lower())
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is no size; write one as in 500MB or 2GB.")
+    return int(float(match[1]) * _UNITS[match[2]])

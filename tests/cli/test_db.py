@@ -1,0 +1,74 @@
+"""``db`` looks after the store, ``delete`` takes traces out of it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from flashtrace_agent.store import Store
+from flashtrace_agent.trace import Trace
+
+from .conftest import Run
+
+
+def test_a_sound_store_is_said_to_be(run: Run, trace: Trace) -> None:
+    """Also for scripts."""
+    assert run("db", "check").stdout == "The store is sound.\n"
+    assert json.loads(run("db", "check", "--json").stdout) == []
+
+
+def test_damage_is_listed(run: Run, trace: Trace, store_url: str) -> None:
+    """Row by row, with exit code 1."""
+    with sqlite3.connect(store_url.removeprefix("sqlite:///")) as connection:
+        connection.execute("UPDATE documents SET data = x'00'")
+    result = run("db", "check")
+    assert result.exit_code == 1
+    assert result.stdout.startswith("documents ")
+    assert "restore it from a backup" in result.stderr
+    assert json.loads(run("db", "check", "--json").stdout)[0]["table"] == "documents"
+
+
+def test_the_store_is_described(run: Run, trace: Trace) -> None:
+    """In lines and as JSON."""
+    assert json.loads(run("db", "info", "--json").stdout)["rows"]["steps"] == 3
+    assert "steps                      3" in run("db", "info").stdout
+
+
+def test_upgrade_backup_and_vacuum(run: Run, trace: Trace, tmp_path: Path) -> None:
+    """Each says what it did."""
+    assert run("db", "upgrade").stdout.startswith("The store is at schema 0")
+    copy = tmp_path / "copy.db"
+    assert run("db", "backup", str(copy)).stdout == f"Wrote {copy}\n"
+    assert json.loads(run("list", "--json", "--store", f"sqlite:///{copy}").stdout)[0]["id"] == trace.id
+    assert run("db", "vacuum").stdout == "The store is compact.\n"
+
+
+@pytest.mark.parametrize("command", [("db", "check"), ("db", "info"), ("db", "vacuum"), ("delete", "x")])
+def test_a_mistyped_store_is_not_created(run: Run, tmp_path: Path, command: tuple[str, ...]) -> None:
+    """As with every command that needs what is there."""
+    assert run(*command, "--store", f"sqlite:///{tmp_path}/typo.db").exit_code == 1
+    assert not (tmp_path / "typo.db").exists()
+
+
+def test_deleting_shows_first(run: Run, trace: Trace, store_url: str) -> None:
+    """Nothing goes without --yes."""
+    result = run("delete", "--where", "tool = sofas")
+    would = f"{trace.id}\nWould delete 1 traces with 3 steps and 1 attributions; add --yes to do it.\n"
+    assert (result.exit_code, result.stdout) == (0, would)
+    assert "Would delete 1 traces" in run("delete", trace.id[:12]).stdout
+    assert "Would delete 0 traces" in run("delete", "--max-size", "2GB").stdout
+    assert "Would delete 1 traces" in run("delete", "--max-size", "1.5kb").stdout
+    with Store(store_url) as store:
+        assert len(store.list_traces()) == 1
+    assert "Deleted 1 traces with 3 steps" in run("delete", "--where", "tool = sofas", "--yes").stdout
+    with Store(store_url) as store:
+        assert store.list_traces() == []
+
+
+@pytest.mark.parametrize("arguments", [(), ("x", "--where", "status = ok"), ("--max-size", "much")])
+def test_it_must_be_clear_what_to_delete(run: Run, arguments: tuple[str, ...]) -> None:
+    """Wrong usage otherwise."""
+    assert run("delete", *arguments).exit_code == 2
