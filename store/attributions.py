@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,9 @@ def write_attribution_row(
     if connection.scalar(_STEP_KIND, {"id": step_id}) is None:
         raise StoreError(f"Step {step_id} is not in the store: write the step before its attributions.")
     hops = [pack_scores(hop.scores) for hop in attribution.hops]
+    scores = pack_scores(attribution.scores)
+    # Shares of the scores as they will be read, so that a copy of the store states the same.
+    stored = replace(attribution, scores=unpack_scores(scores))
     segments = [[s.name, s.span.start, s.span.end, s.message] for s in attribution.segments]
     row = {
         "id": attribution_id(step_id, attribution),
@@ -52,9 +56,9 @@ def write_attribution_row(
         "texts_digest": write_texts(shared, attribution.tokens),
         "segments_digest": write_document(shared, "segments", segments),
         "settings_digest": write_document(shared, "settings", dict(attribution.settings)),
-        "summary": summarize(attribution),
+        "summary": summarize(stored),
         "hops": [[hop.remaining_mass, len(data)] for hop, data in zip(attribution.hops, hops, strict=True)],
-        "scores": pack_scores(attribution.scores),
+        "scores": scores,
         "hop_scores": b"".join(hops),
     }
     shared.flush()

@@ -16,7 +16,9 @@ from .db import app as db_app
 from .delete import delete
 from .demo import demo
 from .doctor import doctor
+from .export import export
 from .frame import CommandGroup, start
+from .import_traces import import_traces
 from .list_traces import list_traces
 from .models import app as models_app
 from .show import show
@@ -40,6 +42,8 @@ app.command("dashboard")(dashboard)
 app.command("collect")(collect)
 app.command("doctor")(doctor)
 app.command("bench")(bench)
+app.command("export")(export)
+app.command("import")(import_traces)
 app.command("delete")(delete)
 app.add_typer(db_app, name="db")
 app.add_typer(models_app, name="models")
