@@ -29,7 +29,7 @@ class Attributor:
 
     Args:
         model: a transformers causal LM of a supported family, in evaluation mode.
-        tokenizer: the tokenizer that belongs to it.
+        tokenizer: the tokenizer that belongs to it; None shows tokens by their numbers.
         model_name: name stored with each result; the model's own by default.
 
     Raises:
@@ -124,7 +124,7 @@ class Attributor:
             capture = kept_captures(self.model).get(ids.tolist())
         with self.lock:
             results = chosen.run(self, ids.tolist(), requests, hops, capture)
-        text = TokenText(self.tokenizer, ids.tolist())
+        tokens = self._pieces(ids.tolist())
         settings = {
             "hops": hops,
             "dtype": str(self.model.dtype).removeprefix("torch."),
@@ -134,7 +134,7 @@ class Attributor:
         return [
             Attribution(
                 input_ids=ids,
-                tokens=tuple(text.pieces),
+                tokens=tokens,
                 target=request.target,
                 through=request.through,
                 scores=result.scores.astype(np.float32),
@@ -159,6 +159,11 @@ class Attributor:
         """Return float64 (M, N) token totals of one hop for weights (M, R) over the captured rows."""
         with torch.inference_mode():
             return hop_totals(self.model, self.family, capture, weights)
+
+    def _pieces(self, ids: list[int]) -> tuple[str, ...]:
+        if self.tokenizer is None:
+            return tuple(f"⟨{token}⟩" for token in ids)
+        return tuple(TokenText(self.tokenizer, ids).pieces)
 
     def _check_ids(self, input_ids: Sequence[int] | Tensor) -> npt.NDArray[np.int32]:
         plain = input_ids.detach().cpu().numpy() if isinstance(input_ids, Tensor) else np.asarray(input_ids)

@@ -64,10 +64,19 @@ def find_module(parent: nn.Module, name: str) -> nn.Module:
     return child
 
 
+@torch.no_grad()
 def bias_of(module: nn.Module) -> Tensor | None:
-    """Return a projection's bias, or None where it has none."""
+    """Return a projection's bias, or None where it has none.
+
+    A bias that is offloaded while its layer does not run is asked for: zeros go through the module.
+    """
     bias = getattr(module, "bias", None)
-    return bias.detach() if isinstance(bias, Tensor) else None
+    if not isinstance(bias, Tensor) or bias.device.type != "meta":
+        return bias.detach() if isinstance(bias, Tensor) else None
+    width = module.in_features
+    assert isinstance(width, int)
+    asked: Tensor = module(torch.zeros(1, width, dtype=bias.dtype))[0]
+    return asked
 
 
 @torch.no_grad()
