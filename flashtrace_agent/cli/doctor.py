@@ -14,7 +14,7 @@ from flashtrace_agent import models as catalogue
 from flashtrace_agent.errors import FlashTraceError
 
 from .console import open_console, print_json
-from .options import JsonOption, StoreOption, open_store
+from .options import JsonOption, StoreOption, open_existing_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def _store(url: str | None) -> Finding:
     def look() -> str:
         from flashtrace_agent.store import Store
 
-        with open_store(url) as opened:
+        with open_existing_store(url) as opened:
             newest = opened.list_traces(limit=1)
         where = url or Store.default_url()
         return (

@@ -13,7 +13,9 @@ from ..conftest import command
 
 
 def test_doctor_finds_packages_device_model_and_store(tmp_path: Path) -> None:
-    outcome = command("doctor", "--json", "--store", f"sqlite:///{tmp_path / 'new.db'}")
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    Store(url).close()
+    outcome = command("doctor", "--json", "--store", url)
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
     findings = {finding["what"]: finding for finding in json.loads(outcome.stdout)}
     assert {"Python", "torch", "transformers", "streamlit", "device", "default model", "store"} <= set(
@@ -28,6 +30,15 @@ def test_doctor_names_a_broken_store_and_fails(tmp_path: Path) -> None:
     outcome = command("doctor", "--store", f"sqlite:///{broken}")
     assert outcome.returncode == 1
     assert "problem" in outcome.stdout
+
+
+def test_a_mistyped_store_is_named_and_not_made(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'typo.db'}"
+    assert command("doctor", "--store", url).returncode == 1
+    outcome = command("attribute", "01abc", "--store", url)
+    assert outcome.returncode == 1
+    assert outcome.stderr.startswith("Error: ")
+    assert not (tmp_path / "typo.db").exists()
 
 
 def test_models_lists_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
