@@ -45,7 +45,7 @@ _ADD = {
 # FTS5 keeps no text here, so it must be told which words go.
 _REMOVE = {
     "sqlite": text("INSERT INTO message_words (message_words, rowid, words) VALUES ('delete', :id, :words)"),
-    "postgresql": text("DELETE FROM message_words WHERE id = :id AND :words IS NOT NULL"),
+    "postgresql": text("DELETE FROM message_words WHERE id = :id"),
 }
 
 _NUMBERS = select(MessageNumberRow.id, MessageNumberRow.digest).where(

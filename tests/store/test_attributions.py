@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import replace
 from typing import Any
 
@@ -12,11 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from sqlalchemy import update
 
 from flashtrace_agent.errors import StoreError
 from flashtrace_agent.span import Span
 from flashtrace_agent.store import Store
 from flashtrace_agent.store.arrays import pack_ids, pack_scores, unpack_ids, unpack_scores
+from flashtrace_agent.store.schema import AttributionRow
 from flashtrace_agent.trace import Step
 
 from .examples import make_attribution, make_model_step, make_trace
@@ -93,8 +94,8 @@ def test_summaries_hold_shares_without_arrays(store: Store, step: Step) -> None:
     """A listing is possible even when the arrays are unreadable."""
     attribution = make_attribution(step.token_ids or [])
     store.write_attribution(step.id, attribution)
-    with sqlite3.connect(store.url.removeprefix("sqlite:///")) as connection:
-        connection.execute("UPDATE attributions SET scores = x'00'")
+    with store._write() as connection:
+        connection.execute(update(AttributionRow).values(scores=b"\0"))
     (summary,) = store.attribution_summaries(step.trace_id)[step.id]
     expected = attribution.by_segment()
     assert [item["name"] for item in summary["segments"]] == [share.name for share in expected]

@@ -15,6 +15,12 @@ from .examples import SOFAS, make_attribution, make_model_step, make_tool_step, 
 from .test_sharing import count_rows, dump
 
 
+@pytest.fixture
+def store_url(empty_copy: str) -> str:
+    """Return the URL of a file, which these tests look into."""
+    return empty_copy
+
+
 def runs(count: int) -> tuple[list[Trace], list[Step]]:
     """Return runs with a growing history each, and all their steps."""
     traces = [make_trace(f"run {number}", milliseconds=number) for number in range(count)]

@@ -19,6 +19,12 @@ from .test_sharing import dump
 
 
 @pytest.fixture
+def store_url(empty_copy: str) -> str:
+    """Return the URL of a file, which these tests look into."""
+    return empty_copy
+
+
+@pytest.fixture
 def filled(store: Store) -> Store:
     """Return a store with odd values in every field."""
     for number in range(3):

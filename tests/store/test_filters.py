@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -18,13 +18,23 @@ from flashtrace_agent.store.filter_syntax import FilterError, parse_filter
 from flashtrace_agent.store.words import words_of
 from flashtrace_agent.trace import Fidelity
 
+from .conftest import DATABASES
 from .examples import make_attribution, make_model_step, make_tool_step, make_trace
 
 
+@pytest.fixture(scope="module", params=DATABASES)
+def module_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the URL of a new database that the tests of this module share."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path_factory.mktemp('filters')}/traces.db"
+    make: Callable[[], str] = request.getfixturevalue("postgres_url")
+    return make()
+
+
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+def filled(module_url: str) -> Iterator[Store]:
     """Return a store with four runs: sofas, weather, old, bare. Tests only read it."""
-    with Store(f"sqlite:///{tmp_path_factory.mktemp('filters')}/traces.db") as store:
+    with Store(module_url) as store:
         record_runs(store)
         yield store
 

@@ -16,6 +16,12 @@ from .examples import make_attribution, make_model_step, make_tool_step, make_tr
 
 
 @pytest.fixture
+def store_url(empty_copy: str) -> str:
+    """Return the URL of a file, which these tests look into."""
+    return empty_copy
+
+
+@pytest.fixture
 def filled(store: Store) -> Store:
     """Return a store with a bit of everything."""
     trace = make_trace()

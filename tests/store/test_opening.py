@@ -26,6 +26,12 @@ from .examples import make_model_step, make_trace
 MIGRATIONS = Path(flashtrace_agent.store.__file__).parent / "migrations"
 
 
+@pytest.fixture
+def store_url(sqlite_url: str) -> str:
+    """Return the URL of a file that is not there yet."""
+    return sqlite_url
+
+
 def test_a_new_store_gets_its_folder_and_tables(store: Store, store_url: str) -> None:
     """The migrations make exactly the tables the models describe."""
     engine = create_engine(store_url)

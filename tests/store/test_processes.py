@@ -43,7 +43,7 @@ def start_writer(url: str, key: str, count: int) -> subprocess.Popen[str]:
 
 def test_four_processes_write_to_one_new_store(store_url: str) -> None:
     """They also create it together; nothing is lost, no one meets a locked database."""
-    writers = [start_writer(store_url, f"writer {number}", 50) for number in range(4)]
+    writers = [start_writer(store_url, f"writer {number}", 30) for number in range(4)]
     acknowledged: list[str] = []
     for writer in writers:
         output, errors = writer.communicate(timeout=120)
@@ -51,19 +51,19 @@ def test_four_processes_write_to_one_new_store(store_url: str) -> None:
         acknowledged += output.split()
     with Store(store_url) as store:
         summaries = store.list_traces()
-        assert [summary.steps for summary in summaries] == [50] * 4
+        assert [summary.steps for summary in summaries] == [30] * 4
         stored = {step.id for summary in summaries for step in store.get_trace(summary.id).steps}
-    assert len(acknowledged) == 200
+    assert len(acknowledged) == 120
     assert stored == set(acknowledged)
 
 
 def test_a_killed_writer_loses_nothing_it_was_told_is_stored(store_url: str) -> None:
-    """Killed at ten different moments; the store opens each time and is sound."""
+    """Killed at five different moments; the store opens each time and is sound."""
     Store(store_url).close()
-    for round_number in range(10):
+    for round_number in range(5):
         writer = start_writer(store_url, f"round {round_number}", 10_000)
         assert writer.stdout is not None
-        told = [writer.stdout.readline().strip() for _ in range(1 + 3 * round_number)]
+        told = [writer.stdout.readline().strip() for _ in range(1 + 7 * round_number)]
         writer.kill()
         told += writer.communicate()[0].split("\n")[:-1]
         with Store(store_url) as store:
@@ -72,9 +72,7 @@ def test_a_killed_writer_loses_nothing_it_was_told_is_stored(store_url: str) -> 
             # One more may be stored than was told: the kill came before it could say so.
             assert [step.id for step in steps][: len(told)] == [line for line in told if line]
             assert len(steps) <= len(told) + 1
-            with store._engine.connect() as connection:
-                assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
-                assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
+            assert store.check() == []
 
 
 def test_threads_share_a_store(store: Store) -> None:

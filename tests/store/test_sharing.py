@@ -6,6 +6,7 @@ import sqlite3
 from datetime import timedelta
 
 import numpy as np
+import pytest
 
 from flashtrace_agent.message import Message, ToolCall
 from flashtrace_agent.store import Store
@@ -25,6 +26,12 @@ TABLES = (
     "text_chunks",
     "documents",
 )
+
+
+@pytest.fixture
+def store_url(empty_copy: str) -> str:
+    """Return the URL of a file, which these tests look into."""
+    return empty_copy
 
 
 def count_rows(store: Store) -> dict[str, int]:
