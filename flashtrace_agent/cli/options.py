@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -104,6 +105,8 @@ def load_attributor(
 
     if dtype != "auto" and not isinstance(getattr(torch, dtype, None), torch.dtype):
         raise typer.BadParameter(f"{dtype!r} is no torch dtype; use float32, bfloat16, float16 or auto.")
+    # The hub client's account of its retries would bury the one sentence an error gets.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     # Several devices are only worth asking for where there is one besides the CPU.
     device_map = device or ("auto" if torch.cuda.is_available() else None)
     return Attributor.from_pretrained(model or recorded or DEFAULT_MODEL, device_map=device_map, dtype=dtype)

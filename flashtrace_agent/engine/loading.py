@@ -6,11 +6,14 @@ a ``.gguf`` file, or a Hugging Face id.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 from ..errors import ModelFileError
 from ..models import CATALOGUE, ensure_model
@@ -53,13 +56,14 @@ def load_model(
     try:
         config = AutoConfig.from_pretrained(name, **extra)
         tokenizer = AutoTokenizer.from_pretrained(name, **extra)
-        model = AutoModelForCausalLM.from_pretrained(
-            name,
-            config=config,
-            device_map=device_map,
-            dtype=_resolve_dtype(dtype, device_map),
-            **extra,
-        )
+        with _quiet() if requested in CATALOGUE else nullcontext():
+            model = AutoModelForCausalLM.from_pretrained(
+                name,
+                config=config,
+                device_map=device_map,
+                dtype=_resolve_dtype(dtype, device_map),
+                **extra,
+            )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ModelFileError(
@@ -71,6 +75,18 @@ def load_model(
     # What is recorded with a run: the name it can be loaded by again, not this machine's cache folder.
     model.config._name_or_path = model.name_or_path = requested
     return model.eval(), tokenizer
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Show no bar for a model that loads in a second."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
 
 
 def _resolve_dtype(dtype: Any, device_map: Any) -> Any:
