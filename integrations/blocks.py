@@ -52,11 +52,17 @@ def text_and_reasoning(content: str | Sequence[Any]) -> tuple[str, str | None]:
             text.append(block)
         elif not isinstance(block, Mapping):
             text.append(str(block))
-        elif block.get("type") in REASONING_BLOCKS:
+        elif block_type(block) in REASONING_BLOCKS:
             thoughts.append(thought(block))
-        elif block.get("type") not in CALL_BLOCKS:
+        elif block_type(block) not in CALL_BLOCKS:
             text.append(_block_text(block))
     return "".join(text), "".join(thoughts) or None
+
+
+def block_type(block: Mapping[str, Any]) -> str:
+    """Return what a block says it is; empty where it does not say."""
+    kind = block.get("type")
+    return kind if isinstance(kind, str) else ""
 
 
 def thought(block: Mapping[str, Any]) -> str:

@@ -6,7 +6,6 @@ from typing import Any
 
 from flashtrace_agent.trace import Trace
 
-from .dialects import detect
 from .node import Node
 from .record import SpanRecord
 from .tree import SpanTree
@@ -47,7 +46,7 @@ def _name(runs: list[Node], top: SpanRecord | None) -> str:
 
 
 def _origin(runs: list[Node]) -> dict[str, Any]:
-    dialects = [dialect.name for node in runs if (dialect := detect(node.span)) is not None]
+    dialects = [node.reading.dialect for node in runs]
     origin: dict[str, Any] = {
         "otel_trace_id": runs[0].span.trace_id,
         "otel_dialect": ", ".join(dict.fromkeys(dialects)),

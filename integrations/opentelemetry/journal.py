@@ -15,6 +15,7 @@ import json
 import sqlite3
 import time
 import zlib
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,10 @@ MAX_TRACE_SPANS = 10_000
 """Spans kept of one trace; a trace without end would be assembled ever more slowly."""
 
 BUSY_TIMEOUT_S = 30.0
+
+_RECENT_SPANS = 2048
+_RECENT_BYTES = 8192
+"""At most so many spans of at most so many packed bytes are remembered as they came."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS spans (
@@ -89,13 +94,13 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._recent: OrderedDict[bytes, SpanRecord] = OrderedDict()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(
                 path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
             )
             self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
             self._db.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
             raise StoreError(
@@ -110,7 +115,7 @@ class Journal:
         """
         refused = 0
         changed: dict[str, bool] = {}
-        with self._transaction() as db:
+        with self._transaction(durable=True) as db:
             for span in spans:
                 run, count = self._run_of(db, span.trace_id)
                 known = db.execute(
@@ -121,7 +126,9 @@ class Journal:
                 if count >= MAX_TRACE_SPANS:
                     refused += 1
                     continue
-                db.execute("INSERT INTO spans VALUES (?, ?, ?)", (span.trace_id, span.span_id, _pack(span)))
+                body = _pack(span)
+                db.execute("INSERT INTO spans VALUES (?, ?, ?)", (span.trace_id, span.span_id, body))
+                self._remember(body, span)
                 db.execute("UPDATE traces SET spans = spans + 1 WHERE trace = ?", (span.trace_id,))
                 changed[run] = changed.get(run, False) or span.parent_id is None
             for run, rooted in changed.items():
@@ -156,7 +163,7 @@ class Journal:
             bodies = db.execute(
                 "SELECT body FROM spans WHERE trace IN (SELECT trace FROM traces WHERE run = ?)", (run_id,)
             )
-            spans = [_unpack(body) for (body,) in bodies]
+            spans = [self._recent.get(body) or _unpack(body) for (body,) in bodies]
         run = Run(
             run_id,
             version=row[0],
@@ -167,31 +174,35 @@ class Journal:
         )
         return run, spans
 
-    def settle(self, run: Run, stored_as: str | None, steps: Iterable[str]) -> bool:
-        """Note that a run is in the store; return False where it has changed since it was loaded.
+    def settle(self, runs: Iterable[tuple[Run, str | None, Iterable[str]]]) -> set[str]:
+        """Note that runs are in the store; return those that have changed since they were loaded.
 
         Args:
-            run: as it was loaded.
-            stored_as: the trace's id in the store.
-            steps: ids of all its steps there.
+            runs: each as it was loaded, with its trace's id in the store and the ids of its steps.
         """
+        overtaken: set[str] = set()
         with self._transaction() as db:
-            if not run.dropped:
-                db.execute("DELETE FROM steps WHERE run = ?", (run.id,))
-            db.executemany("INSERT OR IGNORE INTO steps VALUES (?, ?)", [(run.id, step) for step in steps])
-            done = db.execute(
-                "UPDATE runs SET pending = 0, stored_as = ? WHERE run = ? AND version = ?",
-                (stored_as, run.id, run.version),
-            )
-            db.executemany(
-                "DELETE FROM replaced WHERE run = ? AND stored_as = ?",
-                [(run.id, old) for old in run.replaced],
-            )
-            if not done.rowcount and stored_as is not None:
-                db.execute(
-                    "UPDATE runs SET stored_as = ? WHERE run = ? AND stored_as IS NULL", (stored_as, run.id)
+            for run, stored_as, steps in runs:
+                if not run.dropped:
+                    db.execute("DELETE FROM steps WHERE run = ?", (run.id,))
+                db.executemany(
+                    "INSERT OR IGNORE INTO steps VALUES (?, ?)", [(run.id, step) for step in steps]
                 )
-            return bool(done.rowcount)
+                db.executemany(
+                    "DELETE FROM replaced WHERE run = ? AND stored_as = ?",
+                    [(run.id, old) for old in run.replaced],
+                )
+                done = db.execute(
+                    "UPDATE runs SET pending = 0, stored_as = ? WHERE run = ? AND version = ?",
+                    (stored_as, run.id, run.version),
+                )
+                if not done.rowcount:
+                    overtaken.add(run.id)
+                    db.execute(
+                        "UPDATE runs SET stored_as = ? WHERE run = ? AND stored_as IS NULL",
+                        (stored_as, run.id),
+                    )
+        return overtaken
 
     def remember_history(self, trace: str, started: str, prefixes: Iterable[str], end: str | None) -> None:
         """Keep where a chat's history stood, for the chats that continue it or that it continues."""
@@ -206,31 +217,32 @@ class Journal:
     def chats_ending_in(self, digests: Sequence[str], before: str) -> list[tuple[str, str, bool]]:
         """Return chats whose history ends in one of the digests and that began earlier.
 
-        As (trace, digest, claimed), the latest first.
+        As (trace, digest, claimed): those that nothing continues yet first, and the latest first.
         """
         marks = ",".join("?" * len(digests))
         with self._transaction(write=False) as db:
             rows = db.execute(
                 f"SELECT trace, digest, claimed FROM history WHERE is_end = 1 AND digest IN ({marks})"  # noqa: S608
-                " AND started <= ? ORDER BY started DESC LIMIT 100",
+                " AND started <= ? ORDER BY claimed, started DESC LIMIT 100",
                 (*digests, before),
             )
             return [(trace, digest, bool(claimed)) for trace, digest, claimed in rows]
 
-    def chats_continuing(self, digest: str, after: str) -> list[str]:
-        """Return chats that began later and whose history goes through the digest."""
+    def chat_continuing(self, digest: str, after: str) -> str | None:
+        """Return the first chat that began later, goes on from the digest and has nothing before it yet."""
         with self._transaction(write=False) as db:
-            rows = db.execute(
-                "SELECT trace FROM history WHERE is_end = 0 AND digest = ? AND started >= ?"
-                " ORDER BY started LIMIT 100",
+            row = db.execute(
+                "SELECT trace FROM history WHERE is_end = 0 AND digest = ? AND started >= ? AND claimed = 0"
+                " ORDER BY started LIMIT 1",
                 (digest, after),
-            )
-            return [row[0] for row in rows]
+            ).fetchone()
+            return None if row is None else str(row[0])
 
     def join(self, earlier: str, later: str) -> str:
         """Put the run of the trace `later` into that of `earlier`; return the run both now are."""
         with self._transaction() as db:
             db.execute("UPDATE history SET claimed = 1 WHERE trace = ? AND is_end = 1", (earlier,))
+            db.execute("UPDATE history SET claimed = 1 WHERE trace = ? AND is_end = 0", (later,))
             into = self._run_of(db, earlier)[0]
             old = self._run_of(db, later)[0]
             if into == old:
@@ -275,6 +287,13 @@ class Journal:
         """Close the file."""
         self._db.close()
 
+    def _remember(self, body: bytes, span: SpanRecord) -> None:
+        """Spare the unpacking of spans that came a moment ago, which most runs consist of."""
+        if len(body) <= _RECENT_BYTES:
+            self._recent[body] = span
+        if len(self._recent) > _RECENT_SPANS:
+            self._recent.popitem(last=False)
+
     def _is_rooted(self, db: sqlite3.Connection, run: str) -> bool:
         row = db.execute("SELECT rooted FROM runs WHERE run = ?", (run,)).fetchone()
         return row is not None and bool(row[0])
@@ -291,8 +310,10 @@ class Journal:
         return trace, 0
 
     @contextmanager
-    def _transaction(self, *, write: bool = True) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, *, write: bool = True, durable: bool = False) -> Iterator[sqlite3.Connection]:
         try:
+            # Only what senders are promised must be on the disk itself; the rest can be done again.
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self._db.execute("BEGIN IMMEDIATE" if write else "BEGIN")
             try:
                 yield self._db

@@ -14,7 +14,7 @@ from typing import Any
 
 from flashtrace_agent.message import Message, Role, ToolCall
 
-from ..blocks import CALL_BLOCKS, ROLES, content_text, text_and_reasoning
+from ..blocks import CALL_BLOCKS, ROLES, block_type, content_text, text_and_reasoning
 from .complaints import COMPLAINTS
 from .parts import read_parts
 from .tool_calls import read_call
@@ -61,7 +61,7 @@ def read_said(value: Any, role: Role = "user") -> list[Said]:
         return [Said(Message(role, value))]  # text that happens to be a JSON list
     if isinstance(found, list):
         return [said for item in found for said in _one(item, role)]
-    if isinstance(found, Mapping):
+    if isinstance(found, dict):
         if is_message(found):
             return _one(found, role)
         for key in ("messages", "input", "prompts", "prompt"):
@@ -73,7 +73,7 @@ def read_said(value: Any, role: Role = "user") -> list[Said]:
 def read_output(value: Any) -> Said | None:
     """Return the message a model wrote: of LangChain's result, OpenAI's response, or given as such."""
     found = parsed(value)
-    if isinstance(found, Mapping) and not is_message(found):
+    if isinstance(found, dict) and not is_message(found):
         extra = mapping(found.get("llm_output"))
         if found.get("generations"):
             generation = _first(_first(found["generations"]))
@@ -96,7 +96,7 @@ def find_said(value: Any) -> list[Said]:
         if not waiting:
             return found
         item = waiting.pop()
-        if isinstance(item, Mapping):
+        if isinstance(item, dict):
             if is_message(item):
                 found += _one(item, "user")
             else:
@@ -109,7 +109,7 @@ def find_said(value: Any) -> list[Said]:
 
 def is_message(value: Any) -> bool:
     """Tell whether an object is a message, and not one that holds messages."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return False
     body = _unwrapped(value)
     speaks = "content" in body or "parts" in body or "tool_calls" in body
@@ -127,7 +127,7 @@ def without_reasoning(message: Message) -> Message:
 
 
 def _speaks(value: Any) -> bool:
-    return isinstance(value, Mapping | str | list)
+    return isinstance(value, dict | str | list)
 
 
 def _one(value: Any, role: Role) -> list[Said]:
@@ -136,12 +136,12 @@ def _one(value: Any, role: Role) -> list[Said]:
         return [Said(Message(role, found))]
     if isinstance(found, list):
         return [said for item in found for said in _one(item, role) if not isinstance(item, list)]
-    if not isinstance(found, Mapping):
+    if not isinstance(found, dict):
         if found is not None:
             COMPLAINTS.note("a message is neither text nor an object", found)
         return []
     body = _unwrapped(found)
-    if isinstance(body.get("message"), Mapping) and "role" not in body:
+    if isinstance(body.get("message"), dict) and "role" not in body:
         return _one(body["message"], role)
     return _from_body(body, role)
 
@@ -167,7 +167,7 @@ def _from_content(role: Role, body: Mapping[str, Any], name: str | None) -> list
     extra = mapping(body.get("additional_kwargs"))
     content = body.get("content")
     blocks = content if isinstance(content, list) else []
-    results = [block for block in blocks if isinstance(block, Mapping) and block.get("type") == "tool_result"]
+    results = [block for block in blocks if isinstance(block, dict) and block.get("type") == "tool_result"]
     if results and role in ("user", "tool"):
         rest = [block for block in blocks if block not in results]
         messages = [_tool_result(block) for block in results]
@@ -211,12 +211,12 @@ def _role(body: Mapping[str, Any], default: Role) -> Role:
 def _unwrapped(value: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the fields of a message LangChain has serialised."""
     kwargs, data = value.get("kwargs"), value.get("data")
-    if "lc" in value and isinstance(kwargs, Mapping):
+    if "lc" in value and isinstance(kwargs, dict):
         path = value.get("id")
         kind = path[-1] if isinstance(path, list) and path else None
         role = _CONSTRUCTORS.get(kind) if isinstance(kind, str) else None
         return {**kwargs, "role": role} if role else kwargs
-    if isinstance(data, Mapping) and isinstance(value.get("type"), str):
+    if isinstance(data, dict) and isinstance(value.get("type"), str):
         return {"type": value["type"], **data}
     return value
 
@@ -226,7 +226,7 @@ def _reasoning(body: Mapping[str, Any]) -> str | None:
         value = body.get(key)
         if isinstance(value, str) and value:
             return value
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             return text_and_reasoning([{"type": "reasoning", **value}])[1]
     return None
 
@@ -238,12 +238,10 @@ def _tool_calls(
     if not written:
         written = listing(extra.get("tool_calls"))
     if not written:
-        written = [
-            block for block in blocks if isinstance(block, Mapping) and block.get("type") in CALL_BLOCKS
-        ]
+        written = [block for block in blocks if isinstance(block, dict) and block_type(block) in CALL_BLOCKS]
     if not written:
         written = listing(body.get("function_call") or extra.get("function_call"))
-    return tuple(read_call(call) for call in written if isinstance(call, Mapping))
+    return tuple(read_call(call) for call in written if isinstance(call, dict))
 
 
 def _tool_result(block: Mapping[str, Any]) -> Message:

@@ -7,7 +7,7 @@ from typing import Any
 
 from flashtrace_agent.message import Message, Role, ToolCall
 
-from ..blocks import CALL_BLOCKS, REASONING_BLOCKS, content_text, text_and_reasoning, thought
+from ..blocks import CALL_BLOCKS, REASONING_BLOCKS, block_type, content_text, text_and_reasoning, thought
 from .tool_calls import read_call
 from .values import first_text, listing, parsed
 
@@ -24,10 +24,10 @@ def read_parts(role: Role, parts: Any, name: str | None) -> list[Message]:
     calls: list[ToolCall] = []
     results: list[Message] = []
     for part in listing(parts) if not isinstance(parts, str) else [parts]:
-        if not isinstance(part, Mapping):
+        if not isinstance(part, dict):
             text.append(content_text(part))
             continue
-        kind = part.get("type")
+        kind = block_type(part)
         if kind in _RESULTS:
             results.append(_result(part, name))
         elif kind in CALL_BLOCKS:
@@ -56,7 +56,7 @@ def _text(part: Mapping[str, Any]) -> tuple[str, str | None]:
         return text_and_reasoning([dict(part)])
     if content.startswith('{"type"'):  # OpenLLMetry writes blocks it does not know as JSON text
         block = parsed(content)
-        if isinstance(block, Mapping) and block.get("type") in REASONING_BLOCKS:
+        if isinstance(block, dict) and block_type(block) in REASONING_BLOCKS:
             return "", thought(block)
     return content, None
 

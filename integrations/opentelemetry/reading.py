@@ -21,7 +21,8 @@ class Reading:
             or the setting up of an agent, which is no part of any run.
         name: the step's name; for a frame, the agent's or chain's.
         session, tags, metadata: what the user attached to the run.
-        failed: the dialect marks the span as failed, beside the span's own status.
+        dialect: what the span is written in.
+        failed, failure: the dialect marks the span as failed, and why, beside the span's own status.
         input, output, tools, model, finish_reason, usage, settings: of a model call.
         call_id, arguments, result: of a tool call.
         said: for a frame, the messages in its output.
@@ -32,6 +33,7 @@ class Reading:
     session: str | None = None
     tags: tuple[str, ...] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
+    dialect: str = ""
     failed: bool = False
     failure: str | None = None
     # model

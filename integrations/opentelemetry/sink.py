@@ -12,6 +12,9 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from flashtrace_agent.errors import StoreError
@@ -39,6 +42,26 @@ _TICK_S = 1.0
 _BATCH = 100
 _REMEMBERED = 50_000
 """Steps whose content is remembered, so that they are not written again with every new span."""
+
+
+_start = attrgetter("start")
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class _Work:
+    """A run, and the trace its spans amount to; None where they are about no agent."""
+
+    run: Run
+    trace: Trace | None
+
+    @property
+    def stored_as(self) -> str | None:
+        return self.run.stored_as if self.trace is None else self.trace.id
+
+    @property
+    def steps(self) -> list[str]:
+        return [] if self.trace is None else [step.id for step in self.trace.steps]
 
 
 class SpanSink:
@@ -73,8 +96,7 @@ class SpanSink:
         """
         with self._lock:
             rooted, refused = self._journal.add(spans)
-            for run_id in sorted(rooted):
-                self._write_run(run_id)
+            self._write_runs(sorted(rooted))
         reason = f"A trace keeps {MAX_TRACE_SPANS} spans at most." if refused else ""
         if refused:
             COMPLAINTS.note("a trace has too many spans", refused)
@@ -92,9 +114,7 @@ class SpanSink:
                 untried = [run_id for run_id in waiting if run_id not in failed]
                 if not untried:
                     return not failed
-                for run_id in untried:
-                    if not self._write_run(run_id):
-                        failed.add(run_id)
+                failed |= self._write_runs(untried)
 
     def close(self) -> None:
         """Write what waits, and close. Closing twice is harmless."""
@@ -109,46 +129,71 @@ class SpanSink:
                 if self._own_store:
                     self._store.close()
 
-    def _write_run(self, run_id: str) -> bool:
-        """Assemble and write a run until nothing came in between; return whether it is stored."""
-        overtaken = False
-        while True:
-            run, spans = self._journal.load(run_id)
-            chat = None if overtaken else lone_chat(spans)
-            joined = None if chat is None else stitch(self._journal, chat)
-            if joined is not None:
-                run_id = joined
-                run, spans = self._journal.load(run_id)
-            if run is None:
-                return True  # it became part of another one
-            steps: list[str] = []
-            stored_as = run.stored_as
-            try:
-                trace = assemble(spans, run.stored_as)
-                if trace is not None:
-                    self._write(run, trace, force=overtaken)
-                    stored_as, steps = trace.id, [step.id for step in trace.steps]
-            except StoreError as error:
-                COMPLAINTS.note("a trace cannot be written yet", error)
-                return False
-            except Exception as error:  # noqa: BLE001 - whatever these spans hold, others must get through
-                COMPLAINTS.note("a trace cannot be assembled", error)
-            if self._journal.settle(run, stored_as, steps):
-                return True
-            overtaken = True  # another process added spans meanwhile
+    def _write_runs(self, run_ids: Sequence[str]) -> set[str]:
+        """Assemble and write runs until nothing came in between; return those that cannot be stored."""
+        failed: set[str] = set()
+        waiting, again = list(run_ids), False
+        while waiting:
+            work = [self._assembled(run, spans) for run, spans in self._stitched(waiting)]
+            done = self._store_together(work, force=again)
+            failed |= {item.run.id for item in work} - {item.run.id for item in done}
+            overtaken = self._journal.settle((item.run, item.stored_as, item.steps) for item in done)
+            waiting, again = sorted(overtaken), True  # another process added spans meanwhile
+        return failed
 
-    def _write(self, run: Run, trace: Trace, *, force: bool) -> None:
-        whole = not run.dropped or run.stored_as is None
-        stale = run.steps - {step.id for step in trace.steps}
-        if stale and whole and run.stored_as is not None:
-            self._rewrite(trace)
-        else:
+    def _stitched(self, run_ids: Sequence[str]) -> list[tuple[Run, list[SpanRecord]]]:
+        """Return runs with their spans, lone chats joined to the runs they belong to."""
+        loaded = [self._journal.load(run_id) for run_id in run_ids]
+        found: dict[str, tuple[Run | None, list[SpanRecord]]] = {}
+        joined: set[str] = set()
+        alone: set[str] = set()
+        # In order of time, so that a chat finds the one it continues.
+        for run, spans in sorted(loaded, key=lambda pair: min(map(_start, pair[1]), default=_NEVER)):
+            chat = lone_chat(spans)
+            into = None if chat is None else stitch(self._journal, chat)
+            if into is not None:
+                joined.add(into)
+            elif run is not None:
+                found[run.id] = (run, spans)
+                alone |= {run.id} if chat is not None else set()
+        if joined:  # each of them may have taken in a chat that stood alone a moment ago
+            found |= {run_id: self._journal.load(run_id) for run_id in joined | alone}
+        return [(run, spans) for run, spans in found.values() if run is not None]
+
+    def _assembled(self, run: Run, spans: list[SpanRecord]) -> _Work:
+        try:
+            return _Work(run, assemble(spans, run.stored_as))
+        except Exception as error:  # noqa: BLE001 - whatever these spans hold, others must get through
+            COMPLAINTS.note("a trace cannot be assembled", error)
+            return _Work(run, None)
+
+    def _store_together(self, work: list[_Work], *, force: bool) -> list[_Work]:
+        """Write runs in one go, or one by one where that fails; return those that are stored."""
+        try:
+            self._store_runs(work, force=force)
+        except StoreError as error:
+            if len(work) > 1:
+                return [item for one in work for item in self._store_together([one], force=True)]
+            COMPLAINTS.note("a trace cannot be written yet", error)
+            return []
+        return work
+
+    def _store_runs(self, work: Sequence[_Work], *, force: bool) -> None:
+        steps: list[Step] = []
+        for run, trace in ((item.run, item.trace) for item in work):
+            if trace is None:
+                continue
+            whole = not run.dropped or run.stored_as is None
+            if whole and run.stored_as is not None and run.steps - {step.id for step in trace.steps}:
+                self._rewrite(trace)
+                continue
             if whole:  # else the spans at hand are not the whole run
                 self._store.write_trace(trace)
-            for step in trace.steps:
-                self._write_step(step, force=force)
-        for trace_id in run.replaced:
-            self._delete(trace_id)
+            steps += trace.steps
+        self._write_steps(steps, force=force)
+        for item in work:
+            for trace_id in item.run.replaced:
+                self._delete(trace_id)
 
     def _rewrite(self, trace: Trace) -> None:
         """Write a trace anew, of which a step has gone: a tool's own span came after its result.
@@ -158,19 +203,22 @@ class SpanSink:
         kept = [(step.id, found) for step in trace.steps for found in self._store.get_attributions(step.id)]
         self._delete(trace.id)
         self._store.write_trace(trace)
-        for step in trace.steps:
-            self._write_step(step, force=True)
+        self._write_steps(trace.steps, force=True)
         for step_id, attribution in kept:
             self._store.write_attribution(step_id, attribution)
 
-    def _write_step(self, step: Step, *, force: bool) -> None:
-        content = hashlib.blake2b(repr(step).encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        if force or self._written.get(step.id) != content:
-            self._store.write_step(step)
-            self._written[step.id] = content
-            self._written.move_to_end(step.id)
-            if len(self._written) > _REMEMBERED:
-                self._written.popitem(last=False)
+    def _write_steps(self, steps: Sequence[Step], *, force: bool) -> None:
+        changed: dict[str, tuple[Step, bytes]] = {}
+        for step in steps:
+            content = hashlib.blake2b(repr(step).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+            if force or self._written.get(step.id) != content:
+                changed[step.id] = (step, content)
+        self._store.write_steps([step for step, _ in changed.values()])
+        for step_id, (_, content) in changed.items():
+            self._written[step_id] = content
+            self._written.move_to_end(step_id)
+        while len(self._written) > _REMEMBERED:
+            self._written.popitem(last=False)
 
     def _delete(self, trace_id: str) -> None:
         """Delete a trace that is written anew, or whose steps have moved to another one."""

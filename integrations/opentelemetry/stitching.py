@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from flashtrace_agent.message import Message
 
-from .dialects import read_span
+from .dialects import detect, read_span
 from .journal import Journal
 from .messages import without_reasoning
-from .reading import Reading
 from .record import SpanRecord
 
 _PREFIXES = 8
@@ -40,14 +40,12 @@ class Chat:
 
 def lone_chat(spans: Sequence[SpanRecord]) -> Chat | None:
     """Return the chat that a trace consists of, None where it is more or something else."""
-    found: list[tuple[SpanRecord, Reading]] = []
-    for span in spans:
-        reading = read_span(span)
-        if reading is not None:
-            found.append((span, reading))
-    if len(found) != 1 or found[0][1].kind != "model" or found[0][0].parent_id is not None:
+    about = list(islice((span for span in spans if detect(span) is not None), 2))
+    if len(about) != 1 or about[0].parent_id is not None:
         return None
-    span, reading = found[0]
+    span, reading = about[0], read_span(about[0])
+    if reading is None or reading.kind != "model":
+        return None
     digests = _digests(reading.input)
     prefixes = [digests[i] for i, message in enumerate(reading.input) if message.role == "assistant"]
     end = None
@@ -62,7 +60,7 @@ def lone_chat(spans: Sequence[SpanRecord]) -> Chat | None:
 
 
 def stitch(journal: Journal, chat: Chat) -> str | None:
-    """Join a chat with the one it continues and those that continue it.
+    """Join a chat with the one it continues and the one that continues it.
 
     Returns the run they are now, None for a chat that stands alone.
     """
@@ -71,10 +69,9 @@ def stitch(journal: Journal, chat: Chat) -> str | None:
     before = _continued(journal, chat)
     if before is not None:
         run = journal.join(before, chat.trace)
-    if chat.end is not None:
-        for later in journal.chats_continuing(chat.end, chat.started):
-            if later != chat.trace:
-                run = journal.join(chat.trace, later)
+    after = journal.chat_continuing(chat.end, chat.started) if chat.end is not None else None
+    if after is not None and after != chat.trace:
+        run = journal.join(chat.trace, after)
     return run
 
 

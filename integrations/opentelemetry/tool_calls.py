@@ -15,7 +15,7 @@ from .values import first_text, listing, parsed
 def read_call(call: Mapping[str, Any]) -> ToolCall:
     """Return a tool call of any framework's form."""
     function = call.get("function")
-    inner = function if isinstance(function, Mapping) else call
+    inner = function if isinstance(function, dict) else call
     arguments: Any = next(
         (inner[key] for key in ("arguments", "args", "input", "parameters") if key in inner), {}
     )
@@ -32,7 +32,7 @@ def call_arguments(value: Any) -> dict[str, Any] | str:
         read = read_arguments(value)
         found = parsed(value) if isinstance(read, str) else read
         return found if isinstance(found, dict) else value
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {str(key): item for key, item in value.items()}
     return {} if value is None else json.dumps(value, ensure_ascii=False, default=str)
 
@@ -42,11 +42,11 @@ def read_tools(value: Any) -> list[ToolSchema]:
     schemas: list[ToolSchema] = []
     for item in listing(value):
         tool = parsed(item)
-        if not isinstance(tool, Mapping):
+        if not isinstance(tool, dict):
             continue
         if "function_declarations" in tool:
             schemas += read_tools(tool["function_declarations"])
-        elif isinstance(tool.get("json_schema"), str | Mapping):
+        elif isinstance(tool.get("json_schema"), str | dict):
             schemas += read_tools(tool["json_schema"])
         else:
             schemas.append(read_schema(tool))

@@ -58,13 +58,13 @@ def first_text(*values: Any) -> str | None:
 def mapping(value: Any) -> dict[str, Any]:
     """Return an object, also one written as text; empty where the value is none."""
     found = parsed(value)
-    return {str(key): item for key, item in found.items()} if isinstance(found, Mapping) else {}
+    return {str(key): item for key, item in found.items()} if isinstance(found, dict) else {}
 
 
 def listing(value: Any) -> list[Any]:
     """Return a list, also one written as text; a single object as a list of one."""
     found = parsed(value)
-    if isinstance(found, Mapping):
+    if isinstance(found, dict):
         return [found]
     return list(found) if isinstance(found, list | tuple) else []
 

@@ -51,7 +51,10 @@ def read_span(span: SpanRecord) -> Reading | None:
     if dialect is None:
         return None
     try:
-        return dialect.read(span)
+        reading = dialect.read(span)
     except Exception as error:  # noqa: BLE001 - spans are anybody's input; one must not end the others
         COMPLAINTS.note(f"a span of the dialect {dialect.name} cannot be read", error)
-        return Reading("frame", span.name)
+        reading = Reading("frame", span.name)
+    if reading is not None:
+        reading.dialect = dialect.name
+    return reading

@@ -136,5 +136,7 @@ def _indexed_messages(given: Any, prefix: str, role: str = "user") -> list[Messa
 def _blocks(content: Any) -> Any:
     """Return content blocks that were written as JSON text; other content as it is."""
     found = parsed(content) if isinstance(content, str) and content.startswith("[{") else None
-    is_blocks = isinstance(found, list) and all(isinstance(block, dict) and "type" in block for block in found)
+    is_blocks = isinstance(found, list) and all(
+        isinstance(block, dict) and "type" in block for block in found
+    )
     return found if is_blocks else content

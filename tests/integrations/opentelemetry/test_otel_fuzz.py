@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from datetime import timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from otel_spans import START, span
 
 from flashtrace_agent.integrations.opentelemetry.assembly import assemble
 from flashtrace_agent.integrations.opentelemetry.body import RefusedError, decompressed
+from flashtrace_agent.integrations.opentelemetry.dialects import detect
 from flashtrace_agent.integrations.opentelemetry.otlp import BadRequestError
 from flashtrace_agent.integrations.opentelemetry.otlp_json import read_json
 from flashtrace_agent.integrations.opentelemetry.otlp_protobuf import read_protobuf
@@ -170,6 +172,10 @@ def span_records(draw: st.DrawFn) -> SpanRecord:
 
 def check_sound(spans: list[SpanRecord]) -> None:
     """Check that a trace has what the rest of the program relies on."""
+    for one in spans:
+        dialect = detect(one)
+        if dialect is not None:
+            dialect.read(one)  # `read_span` would catch what it raises
     trace = assemble(spans)
     if trace is None:
         return
@@ -186,9 +192,9 @@ def check_sound(spans: list[SpanRecord]) -> None:
             above = parents.get(above)
 
 
-@given(st.lists(span_records(), min_size=1, max_size=6))
+@given(spans=st.lists(span_records(), min_size=1, max_size=6))
 @settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 def test_no_span_ends_the_assembly(spans: list[SpanRecord]) -> None:
     """Any attributes of any type, any parents and times."""
@@ -197,7 +203,7 @@ def test_no_span_ends_the_assembly(spans: list[SpanRecord]) -> None:
         assert SpanRecord.from_dict(json.loads(json.dumps(one.to_dict()))).key == one.key
 
 
-@given(st.lists(span_records(), min_size=1, max_size=6))
+@given(spans=st.lists(span_records(), min_size=1, max_size=6))
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 def test_whatever_is_assembled_can_be_stored(
     spans: list[SpanRecord], tmp_path_factory: pytest.TempPathFactory
@@ -225,12 +231,16 @@ def test_real_spans_with_parts_replaced_are_still_read(data: st.DataObject) -> N
         if not changed:
             continue
         key = data.draw(st.sampled_from(sorted(changed)))
-        value = changed[key]
-        cut = st.integers(0, len(value)).map(lambda end: value[:end]) if isinstance(value, str) else st.none()
-        changed[key] = data.draw(cut | written)
+        changed[key] = data.draw(_cut(changed[key]) | written)
         fields = {**spans[place].to_dict(), "attributes": changed}
         spans[place] = SpanRecord.from_dict(fields)
     check_sound(spans)
+
+
+def _cut(value: Any) -> st.SearchStrategy[Any]:
+    if not isinstance(value, str):
+        return st.none()
+    return st.integers(0, len(value)).map(lambda end: value[:end])
 
 
 @given(values)
@@ -274,10 +284,8 @@ def _span_of(value: Any) -> dict[str, Any]:
 def test_any_bytes_are_a_request_or_refused(body: bytes) -> None:
     """Neither decoder raises anything but its own error."""
     for read in (read_json, read_protobuf):
-        try:
+        with contextlib.suppress(BadRequestError):
             read(body)
-        except BadRequestError as error:
-            assert str(error).count(".") >= 1
     with pytest.raises(RefusedError):
         decompressed(b"\x00" + body)
 
@@ -314,6 +322,9 @@ def test_absurd_numbers_and_depths() -> None:
     )
     assert len(found.spans) == 4
     check_sound(found.spans)
+    odd = [{"type": ["text"], "text": "a"}, {"type": {"x": 1}}]
+    for message in ({"role": "assistant", "content": odd}, {"role": "assistant", "parts": odd}):
+        check_sound([span(1, {"gen_ai.operation.name": "chat", "gen_ai.input.messages": [message]})])
     nested = "[" * 100_000 + "]" * 100_000
     check_sound([span(1, {"gen_ai.operation.name": "chat", "gen_ai.input.messages": nested})])
     check_sound(

@@ -137,13 +137,11 @@ def test_order_and_repetition_do_not_matter(instrumentation: str, scenario: str)
 
 
 @pytest.mark.parametrize("instrumentation", INSTRUMENTATIONS)
-@pytest.mark.parametrize("order", ["as sent", "reversed", "shuffled"])
+@pytest.mark.parametrize("order", ["as sent", "shuffled"])
 def test_batches_become_one_trace(instrumentation: str, order: str, store: Store, sink: SpanSink) -> None:
     """Spans one by one, in any order and again: one trace per run, with the same steps as at once."""
     found = spans(instrumentation, "B") + shifted(spans(instrumentation, "C"), "e")
-    if order == "reversed":
-        found.reverse()
-    elif order == "shuffled":
+    if order == "shuffled":
         random.Random(7).shuffle(found)
     for span in [*found, *found[:4]]:
         sink.receive([span])
