@@ -51,8 +51,3 @@ def qwen_tokenizer(recordings: Path) -> Any:
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(TOKENIZER)
-
-
-def all_traces(store: Store) -> list[Trace]:
-    """Return the store's traces, oldest first."""
-    return [store.get_trace(summary.id) for summary in reversed(store.list_traces(limit=1000))]

@@ -5,11 +5,14 @@ from __future__ import annotations
 import gzip
 import itertools
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from flashtrace_agent.integrations.opentelemetry.otlp_json import read_json
 from flashtrace_agent.integrations.opentelemetry.otlp_protobuf import read_protobuf
 from flashtrace_agent.integrations.opentelemetry.record import SpanRecord
+from flashtrace_agent.store import Store
+from flashtrace_agent.trace import Trace
 
 FOLDER = Path(__file__).resolve().parents[4] / "shared" / "data" / "otel"
 TOKENIZER = FOLDER.parent / "qwen3_tokenizer"
@@ -49,6 +52,9 @@ def run_spans(instrumentation: str, scenario: str) -> list[SpanRecord]:
 
 def shifted(found: Iterable[SpanRecord], digit: str) -> list[SpanRecord]:
     """Return the spans as another run's: every trace id begins with another digit."""
-    from dataclasses import replace
-
     return [replace(span, trace_id=digit + span.trace_id[1:]) for span in found]
+
+
+def all_traces(store: Store) -> list[Trace]:
+    """Return a store's traces, oldest first."""
+    return [store.get_trace(summary.id) for summary in reversed(store.list_traces(limit=1000))]

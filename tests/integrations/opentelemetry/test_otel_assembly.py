@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import all_traces
+from otel_recordings import all_traces
 from otel_spans import ADD, START, answered, called, chat, run, said, span
 
 from flashtrace_agent.integrations.opentelemetry import sink as sink_module

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import all_traces
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.trace import Status, StatusCode
+from otel_recordings import all_traces
 from otel_spans import answered, called, chat, said
 
 from flashtrace_agent.integrations.opentelemetry import FlashTraceSpanExporter

@@ -8,9 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import all_traces
 from otel_capabilities import table
-from otel_recordings import CHAT_ONLY, INSTRUMENTATIONS, LANGCHAIN, RECORDINGS, run_spans, shifted, spans
+from otel_recordings import (
+    CHAT_ONLY,
+    INSTRUMENTATIONS,
+    LANGCHAIN,
+    RECORDINGS,
+    all_traces,
+    run_spans,
+    shifted,
+    spans,
+)
 
 from flashtrace_agent.integrations.opentelemetry.assembly import assemble
 from flashtrace_agent.integrations.opentelemetry.sink import SpanSink
