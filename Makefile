@@ -11,12 +11,12 @@ STORE ?=
 # version; where an NVIDIA driver answers, that line is left out and the CUDA build is taken.
 CUDA := $(shell nvidia-smi -L >/dev/null 2>&1 && echo yes)
 
-.PHONY: demo test lint types unit setup setup-dev model browser clean
+.PHONY: demo test lint types unit setup setup-dev model programs clean
 
 demo: setup model
 	$(BIN)/flashtrace-agent demo $(if $(STORE),--store $(STORE))
 
-test: setup-dev model browser lint types unit
+test: setup-dev model programs lint types unit
 
 setup: $(VENV)/.ready-demo
 setup-dev: $(VENV)/.ready-dev
@@ -40,10 +40,9 @@ $(VENV)/.ready-dev: $(VENV)/.ready-demo
 model: setup
 	$(BIN)/flashtrace-agent models fetch
 
-# The dashboard's tests drive the system's Chromium; on Debian it is installed here.
-browser:
-	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
-		|| sh scripts/install-chromium
+# Chromium and PostgreSQL, which the tests drive; on Debian and Ubuntu they are installed here.
+programs:
+	@sh scripts/install-test-programs
 
 lint: setup-dev
 	$(BIN)/ruff check .
