@@ -12,6 +12,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -58,7 +59,7 @@ class Collector:
         lines: queue.Queue[str] = queue.Queue()
         stream = self.process.stdout
         assert stream is not None
-        threading.Thread(target=lambda: [lines.put(line) for line in stream], daemon=True).start()
+        threading.Thread(target=lambda: deque(map(lines.put, stream)), daemon=True).start()
         seen = lines.get(timeout=60)
         found = re.search(r"http://\S+", seen)
         assert found, seen

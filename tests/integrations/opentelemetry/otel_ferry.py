@@ -8,7 +8,7 @@ integration and not copied from what the readers return.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -251,7 +251,13 @@ _D = (
         )
     ],
 )
-_SCRIPTS = {"A": _A, "A2": _A, "B": _B, "C": _C, "D": _D}
+_SCRIPTS: dict[str, tuple[str, Callable[[], list[AIMessage]]]] = {
+    "A": _A,
+    "A2": _A,
+    "B": _B,
+    "C": _C,
+    "D": _D,
+}
 
 
 def handler_trace(scenario: str, folder: Path) -> Trace:
@@ -274,4 +280,21 @@ def handler_trace(scenario: str, folder: Path) -> Trace:
         agent.invoke(ask, config=config)
     assert handler.close(30)
     with Store(url) as store:
-        return store.get_trace(store.list_traces(limit=1)[0].id)
+        return _in_call_order(store.get_trace(store.list_traces(limit=1)[0].id))
+
+
+def _in_call_order(trace: Trace) -> Trace:
+    """Sort parallel tools by their calls, as in the recordings; which thread is first is chance."""
+    places = {
+        call.id: (place, index)
+        for place, step in enumerate(trace.steps)
+        for index, call in enumerate(step.output.tool_calls if step.output else ())
+    }
+    order = {step.id: (place, 0) for place, step in enumerate(trace.steps) if step.kind == "model"}
+    order |= {
+        step.id: (places[step.tool_call_id or ""][0], 1 + places[step.tool_call_id or ""][1])
+        for step in trace.steps
+        if step.kind == "tool"
+    }
+    trace.steps.sort(key=lambda step: order[step.id])
+    return trace
