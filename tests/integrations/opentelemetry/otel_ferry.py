@@ -284,7 +284,7 @@ def handler_trace(scenario: str, folder: Path) -> Trace:
 
 
 def _in_call_order(trace: Trace) -> Trace:
-    """Sort parallel tools by their calls, as in the recordings; which thread is first is chance."""
+    """Sort parallel tools by their calls; which thread is first is chance."""
     places = {
         call.id: (place, index)
         for place, step in enumerate(trace.steps)

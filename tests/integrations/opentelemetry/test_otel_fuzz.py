@@ -194,7 +194,7 @@ def check_sound(spans: list[SpanRecord]) -> None:
 
 @given(spans=st.lists(span_records(), min_size=1, max_size=6))
 @settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 def test_no_span_ends_the_assembly(spans: list[SpanRecord]) -> None:
     """Any attributes of any type, any parents and times."""
@@ -204,7 +204,7 @@ def test_no_span_ends_the_assembly(spans: list[SpanRecord]) -> None:
 
 
 @given(spans=st.lists(span_records(), min_size=1, max_size=6))
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 def test_whatever_is_assembled_can_be_stored(
     spans: list[SpanRecord], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
