@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -70,11 +71,19 @@ def _one_run(arguments: str) -> None:
     attributor = load_subject_model(wanted["model"], wanted["shape"])
     run = subjects(attributor, Case.parse(wanted["case"]), [wanted["subject"]])[wanted["subject"]]
     run()
+    sys.stdout.write(f"\n{_peak_bytes()}\n")
+
+
+def _peak_bytes() -> int:
     if torch.cuda.is_available():
-        sys.stdout.write(f"\n{torch.cuda.max_memory_allocated()}\n")
-    else:
-        unit = 1 if sys.platform == "darwin" else 1024
-        sys.stdout.write(f"\n{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}\n")
+        return torch.cuda.max_memory_allocated()
+    status = Path("/proc/self/status")
+    if status.exists():
+        # On Linux `getrusage` also counts what the parent held when it forked this process.
+        fields = dict(line.split(":", 1) for line in status.read_text(encoding="ascii").splitlines())
+        return int(fields["VmHWM"].split()[0]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 if __name__ == "__main__":
