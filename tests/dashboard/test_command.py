@@ -103,18 +103,25 @@ def test_errors_end_the_command_with_code_1(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def _heed_interrupts() -> None:
+    # A shell starts background jobs with SIGINT ignored, and that is inherited.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_server_starts_and_stops_with_the_command(store_url: str, how: signal.Signals) -> None:
     """The printed address answers, and stopping the command frees the port and exits with 0."""
     port = free_port()
     command = [*MAIN, "dashboard", "--store", store_url, "--port", str(port), "--no-browser"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=_heed_interrupts)
+    with server:
         assert server.stdout is not None
         try:
             assert server.stdout.readline().startswith(f"Dashboard at http://127.0.0.1:{port}")
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=30) as answer:
                 assert answer.status == 200
-        finally:
             server.send_signal(how)
             assert server.wait(timeout=30) == 0
+        finally:
+            server.terminate()  # where the signal did not stop it; leaving `with` waits for its end
     check_port("127.0.0.1", port)
