@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from flashtrace_agent.errors import FlashTraceError
 
 from .console import open_console, print_json
 from .options import JsonOption
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 
 def bench(
@@ -54,17 +57,19 @@ def bench(
     attributor = load_subject_model(model, shape)
     rows: list[dict[str, Any]] = []
     columns = (*Progress.get_default_columns(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    # A thread that redraws the bar would take the interpreter from what is being timed.
+    shown = Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False)
+    with shown as progress:
         steps = len(wanted) * (repeats + 1 + memory)
         bar = progress.add_task("Measuring", total=steps * len(parsed))
         for case in parsed:
             runs = subjects(attributor, case, wanted)
-            seconds = interleaved_medians(runs, repeats, lambda: progress.advance(bar))
+            seconds = interleaved_medians(runs, repeats, lambda: _advance(progress, bar))
             for name in wanted:
                 peak = 0
                 if memory:
                     peak = peak_memory(model, shape, f"{case.prompt}:{case.generated}", name)
-                    progress.advance(bar)
+                    _advance(progress, bar)
                 rows.append(
                     {
                         "prompt": case.prompt,
@@ -95,3 +100,8 @@ def bench(
     for fact, value in where.items():
         console.print(f"{fact}: {value}")
     console.print(table)
+
+
+def _advance(progress: Progress, bar: TaskID) -> None:
+    progress.advance(bar)
+    progress.refresh()
