@@ -1,0 +1,5 @@
+"""Follow a target back through the earlier steps of its run (see `flashtrace_agent.trajectory`)."""
+
+from .build import Explainer, build_trajectory
+
+__all__ = ["Explainer", "build_trajectory"]

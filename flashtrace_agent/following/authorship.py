@@ -1,0 +1,145 @@
+"""Who wrote the messages of a prompt: which earlier step, or nobody in the run.
+
+A message is known again by what it says: its answer text and its calls' names and arguments, with
+white space evened out. Left aside are the reasoning, which chat templates and frameworks drop from
+the history, call ids, which some dialects renew, and arguments' spelling. Where several earlier
+steps said the same, the one with the same history before it is meant; else, going backwards, the
+latest that keeps the order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flashtrace_agent.completion import parse_completion
+from flashtrace_agent.message import Message
+from flashtrace_agent.trace import Step
+
+
+@dataclass(frozen=True, slots=True)
+class CallOrigin:
+    """The call that fetched a tool result.
+
+    Attributes:
+        step: the model step that made the call.
+        call: the call's number in that step's output, from 0.
+        tool_step: id of the tool step that ran it; None where none was recorded.
+    """
+
+    step: Step
+    call: int
+    tool_step: str | None
+
+
+class Authorship:
+    """Looks up the authors of messages in one run.
+
+    Args:
+        steps: all steps of the run, in order of time.
+    """
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self._steps = list(steps)
+        self._order = {step.id: index for index, step in enumerate(steps)}
+        self._sayings: dict[int, str] = {}  # by id: the messages live as long as the steps
+        self._said: dict[str, list[Step]] = {}
+        self._place: dict[str, str] = {}
+        for step in steps:
+            if step.kind == "model" and step.output is not None:
+                self._said.setdefault(saying(step.output), []).append(step)
+                self._place[step.id] = self._places(step.input)[-1]
+        self._writers: dict[str, list[Step | None]] = {}
+
+    def writers(self, step: Step) -> list[Step | None]:
+        """Return for each message of a step's input the earlier model step that wrote it."""
+        if step.id not in self._writers:
+            self._writers[step.id] = self._find_writers(step)
+        return self._writers[step.id]
+
+    def call_of(self, step: Step, index: int) -> CallOrigin | None:
+        """Return the call that fetched the tool result at `index` of a step's input."""
+        message = step.input[index]
+        earlier = 0  # results since the calls, of those without an id
+        for before in range(index - 1, -1, -1):
+            asking = step.input[before]
+            if asking.role == "tool":
+                earlier += 1
+                continue
+            ids = [call.id for call in asking.tool_calls]
+            if message.tool_call_id in ids:
+                number = ids.index(message.tool_call_id)
+            elif message.tool_call_id is None and earlier < len(ids):
+                number = earlier
+            elif asking.role == "assistant" and not ids and message.tool_call_id is None:
+                number = earlier  # calls left as text in the content
+            else:
+                earlier = 0
+                continue
+            writer = self.writers(step)[before]
+            return None if writer is None else self._call(writer, number)
+        return None
+
+    def _find_writers(self, step: Step) -> list[Step | None]:
+        places = self._places(step.input)
+        found: list[Step | None] = [None] * len(step.input)
+        bound = self._order[step.id]
+        for index in range(len(step.input) - 1, -1, -1):
+            message = step.input[index]
+            if message.role != "assistant" or message.example:
+                continue
+            earlier = [s for s in self._said.get(self._saying(message), ()) if self._order[s.id] < bound]
+            same_place = [s for s in earlier if self._place[s.id] == places[index]]
+            chosen = next(reversed(same_place or earlier), None)
+            if chosen is not None:
+                found[index] = chosen
+                bound = self._order[chosen.id]
+        return found
+
+    def _saying(self, message: Message) -> str:
+        if id(message) not in self._sayings:
+            self._sayings[id(message)] = saying(message)
+        return self._sayings[id(message)]
+
+    def _places(self, messages: Sequence[Message]) -> list[str]:
+        """Return for each message, and for what follows the last, a digest of all said before it."""
+        places = [""]
+        for message in messages:
+            content = f"{places[-1]}\0{self._saying(message)}".encode("utf-8", "surrogatepass")
+            places.append(hashlib.blake2b(content, digest_size=16).hexdigest())
+        return places
+
+    def _call(self, writer: Step, number: int) -> CallOrigin:
+        calls = writer.output.tool_calls if writer.output else ()
+        call_id = calls[number].id if number < len(calls) else None
+        ran = [
+            other.id
+            for other in self._steps
+            if other.kind == "tool" and other.parent_id == writer.id and other.tool_call_id == call_id
+        ]
+        return CallOrigin(writer, number, ran[0] if ran and call_id is not None else None)
+
+
+def saying(message: Message) -> str:
+    """Return what a message says, as a key that is the same however it was sent back."""
+    content, calls = message.content, [(call.name, call.arguments) for call in message.tool_calls]
+    if message.role == "assistant":
+        # Frameworks that do not parse completions send them back raw.
+        parsed = parse_completion(content)
+        if parsed.reasoning_range is not None or parsed.calls:
+            content = parsed.answer
+            calls += [(call.name, call.arguments) for call in parsed.calls]
+    plain = [[name, _plain_arguments(arguments)] for name, arguments in calls]
+    return json.dumps([message.role, " ".join(content.split()), plain], sort_keys=True, default=str)
+
+
+def _plain_arguments(arguments: Mapping[str, Any] | str) -> Any:
+    if isinstance(arguments, str):
+        try:
+            return json.loads(arguments)
+        except (ValueError, RecursionError):
+            return " ".join(arguments.split())
+    return dict(arguments)
