@@ -33,7 +33,7 @@ def test_edited_sequences_read_as_if_alone(name: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr(log_prob, "BATCH_TOKENS", 64)
     model = tiny_model(name)
     ids = torch.randint(3, 128, (40,), generator=torch.Generator().manual_seed(1)).tolist()
-    sequences = [ids, ids[:12] + ids[17:], ids[:20] + [7, 7, 7] + ids[23:], ids[:9] + ids[30:]]
+    sequences = [ids, ids[:12] + ids[17:], [*ids[:20], 7, 7, 7, *ids[23:]], ids[:9] + ids[30:]]
     starts = [len(sequence) - 8 for sequence in sequences]
     for sequence, start, forced in zip(
         sequences, starts, force_tokens(model, sequences, starts), strict=True
