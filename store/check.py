@@ -33,6 +33,7 @@ from .schema import (
     TokenChunkRow,
 )
 from .token_chains import LINK_LENGTH
+from .totals import wrong_totals
 
 _PAGE = 1000
 _DAMAGE = (StoreError, zlib.error, ValueError, KeyError, TypeError, AttributeError)
@@ -61,6 +62,8 @@ def find_problems(session: Session) -> Iterator[Problem]:
         yield from _chunk_problems(session, row_type, kind, lengths)
     yield from _step_problems(session, lengths)
     yield from _attribution_problems(session, lengths)
+    for trace_id in wrong_totals(session.connection()):
+        yield Problem("traces", trace_id, "what is stated of its steps does not follow from them")
 
 
 class _Lengths:

@@ -5,8 +5,9 @@ Fields a listing shows mean what it shows there: `tokens` is the trace's sum, `f
 shares) ask whether some step of the trace agrees, and ``!=`` and ``not`` whether none does. What
 a user wrote only ever becomes a bound parameter.
 
-Conditions that many traces may meet are correlated (`EXISTS`), because a listing walks the traces
-newest first and stops at its limit; selective ones are an `IN` over what an index finds.
+Each condition is a comparison of the traces' own indexed columns, or an `IN` over the trace ids an
+index finds; none asks every trace about its steps. Only shares are correlated (`EXISTS`): a listing
+walks the traces newest first and stops at its limit.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, ColumnElement, Text, and_, exists, false, func, not_, or_, select
+from sqlalchemy import BigInteger, Boolean, ColumnElement, Text, and_, false, not_, or_, select
 from sqlalchemy import type_coerce as coerce
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from .column_types import compact_json
 from .filter_syntax import AllOf, Comparison, FilterError, Node, Not, ShareCondition, Token, parse_filter
 from .full_text import traces_with_words
-from .schema import StepRow, TagRow, TraceRow
+from .schema import FacetRow, StepRow, TagRow, TraceRow
 from .share_sql import share_condition
-from .traces import FIDELITY_ORDER
+from .totals import FIDELITY_ORDER
 from .words import words_of
 
 Condition = ColumnElement[bool]
@@ -42,6 +43,9 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 _AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)([A-Za-z]*)")
 _STATUSES = ("ok", "error", "incomplete")
+_SELF = aliased(TraceRow)
+"""The traces once more, inside a subquery."""
+
 _TOP_CHARACTER = "\U0010ffff"
 _MOST = 2**53
 """Numbers above are not exact in a float, and no trace has them."""
@@ -69,8 +73,8 @@ class _Compiler:
         self._fields: dict[str, Callable[[Comparison], Condition]] = {
             "trace": self._trace,
             "step": self._step,
-            "tool": lambda c: self._some_step(c, StepRow.name, StepRow.kind == "tool"),
-            "model": lambda c: self._some_step(c, StepRow.model, StepRow.kind == "model"),
+            "tool": lambda c: self._facet(c, "tool"),
+            "model": lambda c: self._facet(c, "model"),
             "tag": self._tag,
             "session": lambda c: self._words(c, TraceRow.session),
             "prompt_version": lambda c: self._words(c, TraceRow.prompt_version),
@@ -116,39 +120,30 @@ class _Compiler:
         return self._words(comparison, TraceRow.status)
 
     def _tag(self, comparison: Comparison) -> Condition:
-        return exists().where(TagRow.trace_id == TraceRow.id, self._words(comparison, TagRow.tag))
+        return TraceRow.id.in_(select(TagRow.trace_id).where(self._words(comparison, TagRow.tag)))
 
     def _fidelity(self, comparison: Comparison) -> Condition:
         self._one_of(comparison, FIDELITY_ORDER)
-        steps = (StepRow.trace_id == TraceRow.id, StepRow.kind == "model")
-        choices: list[Condition] = []
-        for value in comparison.values:
-            lower = FIDELITY_ORDER[: FIDELITY_ORDER.index(value.text)]
-            has_it = exists().where(*steps, StepRow.fidelity == value.text)
-            choices.append(and_(has_it, ~exists().where(*steps, StepRow.fidelity.in_(lower))))
-        return or_(*choices)
+        return self._words(comparison, TraceRow.fidelity)
 
     def _tokens(self, comparison: Comparison) -> Condition:
-        total = select(func.coalesce(func.sum(StepRow.tokens), 0)).where(StepRow.trace_id == TraceRow.id)
-        return self._numbers(comparison, total.scalar_subquery(), lambda value: self._count(value))
+        return self._numbers(comparison, _SELF.tokens, self._count)
 
     def _latency(self, comparison: Comparison) -> Condition:
-        duration = coerce(TraceRow.ended_at, BigInteger) - coerce(TraceRow.started_at, BigInteger)
-        compared = self._numbers(comparison, duration, lambda value: round(self._seconds(value) * 1e6))
-        return and_(TraceRow.ended_at.is_not(None), compared)
+        duration = coerce(_SELF.ended_at, BigInteger) - coerce(_SELF.started_at, BigInteger)
+        return self._numbers(comparison, duration, lambda value: round(self._seconds(value) * 1e6))
 
     def _started(self, comparison: Comparison) -> Condition:
-        return self._numbers(comparison, TraceRow.started_at, self._moment)
+        return self._numbers(comparison, _SELF.started_at, self._moment)
 
     # Fields of steps
 
     def _step(self, comparison: Comparison) -> Condition:
         return TraceRow.id.in_(select(StepRow.trace_id).where(self._begins(comparison, StepRow.id)))
 
-    def _some_step(
-        self, comparison: Comparison, column: InstrumentedAttribute[Any], *more: Condition
-    ) -> Condition:
-        return exists().where(StepRow.trace_id == TraceRow.id, *more, self._words(comparison, column))
+    def _facet(self, comparison: Comparison, field: str) -> Condition:
+        found = self._words(comparison, FacetRow.value)
+        return TraceRow.id.in_(select(FacetRow.trace_id).where(FacetRow.field == field, found))
 
     def _error_text(self, comparison: Comparison) -> Condition:
         def agrees(column: InstrumentedAttribute[Any]) -> Condition:
@@ -162,10 +157,9 @@ class _Compiler:
             return and_(column.is_not(None), found)
 
         self._allow(comparison, "=", "~")
-        of_steps = exists().where(
-            StepRow.trace_id == TraceRow.id, StepRow.error.is_not(None), agrees(StepRow.error)
-        )
-        return or_(agrees(TraceRow.error), of_steps)
+        of_traces = select(_SELF.id).where(agrees(_SELF.error))
+        of_steps = select(StepRow.trace_id).where(agrees(StepRow.error))
+        return TraceRow.id.in_(of_traces.union_all(of_steps))
 
     def _full_text(self, comparison: Comparison) -> Condition:
         self._allow(comparison, "~")
@@ -212,10 +206,11 @@ class _Compiler:
     def _numbers(
         self, comparison: Comparison, column: ColumnElement[Any] | Any, read: Callable[[Token], Any]
     ) -> Condition:
+        """Compare a number of `_SELF`. As an `IN`, because for a bare range SQLite would walk all traces."""
         self._allow(comparison, "=", "<", "<=", ">", ">=")
         compare = _COMPARE[comparison.operator.text]
         parts = [coerce(compare(column, read(value)), Boolean) for value in comparison.values]
-        return or_(*parts)
+        return TraceRow.id.in_(select(_SELF.id).where(or_(*parts)))
 
     # Values
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, MetaData, text
+from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, MetaData, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from .column_types import Digest, Id, Json, Label, UtcTime
 
 OPEN_JOBS = "status IN ('queued', 'leased')"
+HAS_ERROR = "error IS NOT NULL"
 
 
 class Base(DeclarativeBase):
@@ -31,7 +32,7 @@ class Base(DeclarativeBase):
 
 
 class TraceRow(Base):
-    """The header of one run."""
+    """The header of one run, and what its steps amount to (see `flashtrace_agent.store.totals`)."""
 
     __tablename__ = "traces"
 
@@ -44,8 +45,35 @@ class TraceRow(Base):
     prompt_version: Mapped[str | None] = mapped_column(Label)
     error: Mapped[Any] = mapped_column(Json, nullable=True)
     extra: Mapped[Any] = mapped_column(Json, nullable=True)
+    steps: Mapped[int] = mapped_column(server_default=text("0"))
+    tokens: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    fidelity: Mapped[str | None] = mapped_column(Label)
 
-    __table_args__ = (Index(None, "status", "id"), Index(None, "session", "id"))
+    # Each index ends in the id, so that it gives the newest of what it finds by itself.
+    __table_args__ = (
+        Index(None, "status", "id"),
+        Index(None, "session", "id"),
+        Index(None, "name", "id"),
+        Index(None, "prompt_version", "id"),
+        Index(None, "started_at", "id"),
+        Index(None, "tokens", "id"),
+        Index(None, "fidelity", "id"),
+        Index("ix_traces_latency", text("(ended_at - started_at)"), "id"),
+        Index("ix_traces_errors", "id", sqlite_where=text(HAS_ERROR), postgresql_where=text(HAS_ERROR)),
+    )
+
+
+class FacetRow(Base):
+    """A tool (`field` is ``tool``) or a model (``model``) that some step of a trace used."""
+
+    __tablename__ = "trace_facets"
+
+    trace_id: Mapped[str] = mapped_column(Id, ForeignKey("traces.id", ondelete="CASCADE"), primary_key=True)
+    field: Mapped[str] = mapped_column(Label, primary_key=True)
+    value: Mapped[str] = mapped_column(Label, primary_key=True)
+    first_at: Mapped[datetime] = mapped_column(UtcTime)
+
+    __table_args__ = (Index(None, "field", "value", "trace_id"), {"sqlite_with_rowid": False})
 
 
 class TagRow(Base):
@@ -166,16 +194,10 @@ class StepRow(Base):
     arguments: Mapped[Any] = mapped_column(Json, nullable=True)
     result: Mapped[Any] = mapped_column(Json, nullable=True)
 
-    # The second index answers filters and listings by itself; errors are few, so the third is small.
+    # Errors are few, so the second index is small.
     __table_args__ = (
         Index(None, "trace_id", "started_at", "id"),
-        Index(None, "trace_id", "kind", "name", "model", "fidelity", "tokens"),
-        Index(
-            "ix_steps_errors",
-            "trace_id",
-            sqlite_where=text("error IS NOT NULL"),
-            postgresql_where=text("error IS NOT NULL"),
-        ),
+        Index("ix_steps_errors", "trace_id", sqlite_where=text(HAS_ERROR), postgresql_where=text(HAS_ERROR)),
     )
 
 

@@ -28,6 +28,7 @@ from .schema import StepRow, TraceRow
 from .shared_rows import Memory, SharedRows
 from .steps import read_steps, write_step_rows
 from .summary import TraceSummary
+from .totals import refresh_totals
 from .traces import ensure_trace_rows, list_trace_rows, read_trace, resolve_id, write_trace_row
 
 if TYPE_CHECKING:
@@ -286,3 +287,4 @@ class Store:
 def _write_steps(connection: Connection, shared: SharedRows, steps: Sequence[Step]) -> None:
     ensure_trace_rows(connection, steps)
     write_step_rows(connection, shared, steps)
+    refresh_totals(connection, [step.trace_id for step in steps])

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, select
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, select
 from sqlalchemy.orm import Session
 
 from flashtrace_agent.errors import StoreError
 from flashtrace_agent.trace import Step, Trace
 
 from .chains import batches
-from .schema import StepRow, TagRow, TraceRow
+from .schema import FacetRow, StepRow, TagRow, TraceRow
 from .steps import read_steps
 from .summary import TraceSummary
 from .upsert import insert_new, insert_or_replace
-
-FIDELITY_ORDER = ("approximate", "rendered", "exact")
-"""Lowest first."""
 
 _CANDIDATES = 5
 _STORED = select(TraceRow.id).where(TraceRow.id.in_(bindparam("ids", expanding=True)))
@@ -87,7 +83,8 @@ def list_trace_rows(
     where: ColumnElement[bool] | None,
 ) -> list[TraceSummary]:
     """Return the newest traces, newest first; `before` is the last id of the page before."""
-    query = select(TraceRow).order_by(TraceRow.id.desc()).limit(limit)
+    # Ids alone come from indexes; whole rows, which may be large, are read for the page only.
+    query = select(TraceRow.id).order_by(TraceRow.id.desc()).limit(limit)
     if before is not None:
         query = query.where(TraceRow.id < before)
     if status is not None:
@@ -96,28 +93,20 @@ def list_trace_rows(
         query = query.where(TraceRow.session == session_name)
     if where is not None:
         query = query.where(where)
-    rows = list(session.scalars(query))
-    ids = [row.id for row in rows]
+    ids = list(session.scalars(query))
+    rows: list[TraceRow] = []
     tags: dict[str, list[str]] = {}
-    tag_query = select(TagRow.trace_id, TagRow.tag).where(TagRow.trace_id.in_(ids)).order_by(TagRow.position)
-    for trace_id, tag in session.execute(tag_query):
-        tags.setdefault(trace_id, []).append(tag)
-    # One row per trace, kind of step, fidelity and, for tools, name: small whatever a trace's length.
-    tool = func.nullif(StepRow.name, "").label("tool")
-    group = (StepRow.trace_id, StepRow.kind, StepRow.fidelity)
-    counts = (func.count(), func.coalesce(func.sum(StepRow.tokens), 0), func.min(StepRow.started_at))
-    facts: dict[str, _StepFacts] = {}
-    for kind, columns in (("model", group), ("tool", (*group, tool))):
-        fact_query = (
-            select(*columns, *counts)
-            .where(StepRow.trace_id.in_(ids), StepRow.kind == kind)
-            .group_by(*columns)
-            .order_by(func.min(StepRow.started_at), func.min(StepRow.id))
-        )
-        for fact in session.execute(fact_query):
-            name = fact.tool if kind == "tool" else None
-            facts.setdefault(fact.trace_id, _StepFacts()).add(fact.fidelity, name, fact[-3], fact[-2])
-    return [_summary(row, facts.get(row.id, _StepFacts()), tags.get(row.id, [])) for row in rows]
+    tools: dict[str, list[str]] = {}
+    for batch in batches(ids):
+        rows += session.scalars(select(TraceRow).where(TraceRow.id.in_(batch)).order_by(TraceRow.id.desc()))
+        tag_query = select(TagRow.trace_id, TagRow.tag).where(TagRow.trace_id.in_(batch))
+        for trace_id, tag in session.execute(tag_query.order_by(TagRow.position)):
+            tags.setdefault(trace_id, []).append(tag)
+        of_tools = (FacetRow.trace_id.in_(batch), FacetRow.field == "tool", FacetRow.value != "")
+        tool_query = select(FacetRow.trace_id, FacetRow.value).where(*of_tools)
+        for trace_id, tool in session.execute(tool_query.order_by(FacetRow.first_at, FacetRow.value)):
+            tools.setdefault(trace_id, []).append(tool)
+    return [_summary(row, tools.get(row.id, []), tags.get(row.id, [])) for row in rows]
 
 
 def resolve_id(session: Session, row_type: type[TraceRow] | type[StepRow], text: str) -> str:
@@ -148,26 +137,7 @@ def resolve_id(session: Session, row_type: type[TraceRow] | type[StepRow], text:
     return found[0]
 
 
-class _StepFacts:
-    """What a listing says about a trace's steps."""
-
-    def __init__(self) -> None:
-        self.steps = 0
-        self.tokens = 0
-        self.tools: list[str] = []
-        self.fidelity: str | None = None
-
-    def add(self, fidelity: str | None, tool: str | None, steps: int, tokens: Any) -> None:
-        self.steps += steps
-        self.tokens += int(tokens)
-        if tool is not None and tool not in self.tools:
-            self.tools.append(tool)
-        if fidelity is not None:
-            known = (fidelity, self.fidelity or fidelity)
-            self.fidelity = min(known, key=FIDELITY_ORDER.index)
-
-
-def _summary(row: TraceRow, facts: _StepFacts, tags: list[str]) -> TraceSummary:
+def _summary(row: TraceRow, tools: list[str], tags: list[str]) -> TraceSummary:
     return TraceSummary(
         id=row.id,
         name=row.name,
@@ -175,9 +145,9 @@ def _summary(row: TraceRow, facts: _StepFacts, tags: list[str]) -> TraceSummary:
         started_at=row.started_at,
         ended_at=row.ended_at,
         session=row.session,
-        steps=facts.steps,
-        tools=facts.tools,
-        tokens=facts.tokens,
-        fidelity=facts.fidelity,
+        steps=row.steps,
+        tools=tools,
+        tokens=row.tokens,
+        fidelity=row.fidelity,
         tags=tags,
     )

@@ -17,6 +17,7 @@ from .examples import SOFAS, make_attribution, make_model_step, make_tool_step, 
 TABLES = (
     "traces",
     "trace_tags",
+    "trace_facets",
     "steps",
     "attributions",
     "messages",
