@@ -124,7 +124,7 @@ class Attributor:
             capture = kept_captures(self.model).get(ids.tolist())
         with self.lock:
             results = chosen.run(self, ids.tolist(), requests, hops, capture)
-        tokens = self._pieces(ids.tolist())
+        tokens = self.pieces(ids.tolist())
         settings = {
             "hops": hops,
             "dtype": str(self.model.dtype).removeprefix("torch."),
@@ -160,7 +160,9 @@ class Attributor:
         with torch.inference_mode():
             return hop_totals(self.model, self.family, capture, weights)
 
-    def _pieces(self, ids: list[int]) -> tuple[str, ...]:
+    def pieces(self, input_ids: Sequence[int]) -> tuple[str, ...]:
+        """Return the text of each token, or its number in brackets where there is no tokenizer."""
+        ids = list(input_ids)
         if self.tokenizer is None:
             return tuple(f"⟨{token}⟩" for token in ids)
         return tuple(TokenText(self.tokenizer, ids).pieces)

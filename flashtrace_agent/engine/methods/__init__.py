@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from ...errors import FlashTraceError
+from .ablation import Ablation
 from .base import Method, MethodResult
+from .contrast import Contrast
 from .flashtrace import FlashTrace
 from .gradient import GradientTimesInput
 from .ifr import InformationFlowRoutes
@@ -11,7 +13,14 @@ from .ifr_tokenwise import TokenwiseInformationFlowRoutes
 
 METHODS: dict[str, type[Method]] = {
     method.name: method
-    for method in (FlashTrace, InformationFlowRoutes, TokenwiseInformationFlowRoutes, GradientTimesInput)
+    for method in (
+        FlashTrace,
+        InformationFlowRoutes,
+        TokenwiseInformationFlowRoutes,
+        GradientTimesInput,
+        Contrast,
+        Ablation,
+    )
 }
 
 __all__ = ["METHODS", "Method", "MethodResult", "method_named"]
