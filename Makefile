@@ -11,12 +11,12 @@ STORE ?=
 # version; where an NVIDIA driver answers, that line is left out and the CUDA build is taken.
 CUDA := $(shell nvidia-smi -L >/dev/null 2>&1 && echo yes)
 
-.PHONY: demo test lint types unit setup setup-dev model programs clean
+.PHONY: demo test lint types unit oldest setup setup-dev model programs clean
 
 demo: setup model
 	$(BIN)/flashtrace-agent demo $(if $(STORE),--store $(STORE))
 
-test: setup-dev model programs lint types unit
+test: setup-dev model programs lint types unit oldest
 
 setup: $(VENV)/.ready-demo
 setup-dev: $(VENV)/.ready-dev
@@ -58,6 +58,18 @@ types: setup-dev
 
 unit: setup-dev
 	$(BIN)/python -m pytest
+
+# The handler with the oldest LangChain that pyproject.toml allows. Only those packages are installed, into
+# a folder that comes before the environment's own.
+oldest: .make/oldest/.ready
+	PYTHONPATH=.make/oldest $(BIN)/python -m pytest -q -p no:cacheprovider -m "not slow and not model" \
+		-k "not chat_model and not generation and not attribution" tests/integrations/langchain
+
+.make/oldest/.ready: tests/oldest-langchain.txt $(VENV)/.ready-dev
+	rm -rf .make/oldest
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target .make/oldest \
+		-r tests/oldest-langchain.txt
+	touch $@
 
 clean:
 	rm -rf $(VENV) .make build test-output

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from sqlalchemy import ColumnElement, Connection, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import Pool
 
+from flashtrace_agent import forking
 from flashtrace_agent.attribution import Attribution
 from flashtrace_agent.errors import StoreError
 from flashtrace_agent.trace import Step, Trace, utc_now
@@ -36,6 +38,12 @@ if TYPE_CHECKING:
 
 STORE_VARIABLE = "FLASHTRACE_AGENT_STORE"
 T = TypeVar("T")
+
+FORK_WAIT_S = 1.0
+"""How long a fork waits at most for a write under way."""
+
+_PARENTS_POOLS: list[Pool] = []
+"""Kept for ever in a forked child: SQLite's locks break where inherited connections are closed."""
 
 
 class Store:
@@ -62,6 +70,7 @@ class Store:
         # Threads of one process queue here; SQLite would let them poll for the file's lock.
         self._write_lock = threading.RLock()
         self._memory = Memory()
+        forking.survive(self)
         try:
             with explained_errors(url), self._engine.begin() as connection:
                 revision = current_revision(connection)
@@ -104,6 +113,17 @@ class Store:
         """
         if steps:
             self._write_shared(lambda connection, shared: _write_steps(connection, shared, steps))
+
+    def write_together(self, traces: Sequence[Trace], steps: Sequence[Step]) -> None:
+        """Store headers and steps in one transaction, all or none; see `write_trace`, `write_steps`."""
+
+        def write(connection: Connection, shared: SharedRows) -> None:
+            for trace in traces:
+                write_trace_row(connection, trace)
+            if steps:
+                _write_steps(connection, shared, steps)
+
+        self._write_shared(write)
 
     def write_attribution(self, step_id: str, attribution: Attribution) -> str:
         """Store an attribution of a stored step and return its id.
@@ -239,6 +259,22 @@ class Store:
     def close(self) -> None:
         """Close the database connections."""
         self._engine.dispose()
+
+    def before_fork(self) -> None:
+        """Wait for a write under way, so that the child inherits no half-done work; see `forking`."""
+        self._held = self._write_lock.acquire(timeout=FORK_WAIT_S)
+
+    def after_fork_in_parent(self) -> None:
+        """Let writes go on."""
+        if self._held:
+            self._write_lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """Open connections of this process's own: those of the parent must not be used, nor closed."""
+        _PARENTS_POOLS.append(self._engine.pool)
+        self._engine.dispose(close=False)
+        self._write_lock = threading.RLock()
+        self._memory = Memory()
 
     def __enter__(self) -> Self:
         return self

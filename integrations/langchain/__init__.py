@@ -9,12 +9,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .activation import install, record, uninstall
     from .chat_model import ChatTransformers
     from .handler import FlashTraceCallbackHandler
 
-_HOME = {"ChatTransformers": "chat_model", "FlashTraceCallbackHandler": "handler"}
+_HOME = {
+    "ChatTransformers": "chat_model",
+    "FlashTraceCallbackHandler": "handler",
+    "install": "activation",
+    "record": "activation",
+    "uninstall": "activation",
+}
 
-__all__ = ["ChatTransformers", "FlashTraceCallbackHandler"]
+__all__ = ["ChatTransformers", "FlashTraceCallbackHandler", "install", "record", "uninstall"]
 
 
 def __getattr__(name: str) -> Any:

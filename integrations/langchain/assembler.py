@@ -13,15 +13,14 @@ It runs on one thread and knows nothing of queues.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
 from uuid import UUID
 
-from flashtrace_agent.trace import Fidelity, Step, Trace, make_id, utc_now
+from flashtrace_agent.trace import Fidelity, Step, Trace, make_id
 
 from .events import (
     Event,
@@ -49,24 +48,21 @@ from .steps import (
     written_arguments,
 )
 
-MAX_TRACES = 1000
-"""Traces kept in memory at once; beyond it the oldest are forgotten and stay as written."""
-
 FINISHED_KEPT = 32
 """Finished traces kept for runs that end after their root."""
 
-MAX_AGE = timedelta(hours=24)
-"""A trace in which nothing has ended for so long is forgotten."""
+CALLS_KEPT = 4096
+"""The latest calls and model steps of a trace that a tool step is compared with."""
 
 
 class Sink(Protocol):
     """Where traces and steps go."""
 
-    def write_trace(self, trace: Trace) -> bool:
-        """Write a trace's header, again if it has changed; return whether that worked."""
+    def write_trace(self, trace: Trace) -> None:
+        """Write a trace's header, again if it has changed."""
 
-    def write_step(self, step: Step) -> bool:
-        """Write a step, again if it has changed; return whether that worked."""
+    def write_step(self, step: Step) -> None:
+        """Write a step, again if it has changed."""
 
 
 @dataclass(slots=True)
@@ -97,14 +93,11 @@ class _State:
 
     trace: Trace
     root: Run
-    header_written: bool = False
-    finished: bool = False
-    touched: datetime = field(default_factory=utc_now)
     open: dict[UUID, tuple[Run, Step]] = field(default_factory=dict)
     exact: list[str] = field(default_factory=list)
     """Ids of the model steps whose token ids are known exactly."""
-    models: list[tuple[Run, Step]] = field(default_factory=list)
-    calls: list[_Call] = field(default_factory=list)
+    models: deque[tuple[Run, Step]] = field(default_factory=lambda: deque(maxlen=CALLS_KEPT))
+    calls: deque[_Call] = field(default_factory=lambda: deque(maxlen=CALLS_KEPT))
 
 
 class Assembler:
@@ -123,7 +116,12 @@ class Assembler:
         self._sink = sink
         self._labels = labels
         self._on_finished = on_finished
-        self._states: OrderedDict[UUID, _State] = OrderedDict()
+        self.renew()
+
+    def renew(self) -> None:
+        """Forget everything: in a forked child, what is under construction is the parent's."""
+        self._states: dict[UUID, _State] = {}
+        self._finished: deque[_State] = deque()
 
     def handle(self, event: Event) -> None:
         """Take in one event."""
@@ -131,14 +129,12 @@ class Assembler:
         if root.closed:
             return
         state = self._states.get(root.id) or self._open(root)
-        state.touched = utc_now()
         self._dispatch(state, event)
-        self._forget_old()
 
     def _dispatch(self, state: _State, event: Event) -> None:
         match event:
             case TraceStarted():
-                self._write_header(state)
+                self._sink.write_trace(state.trace)
             case ModelStarted():
                 self._reconcile(state, event.run, event.answers)
                 step = open_model_step(event, state.trace.id)
@@ -176,14 +172,6 @@ class Assembler:
         state = self._states[root.id] = _State(trace, root)
         return state
 
-    def _write_header(self, state: _State) -> None:
-        state.header_written = self._sink.write_trace(state.trace)
-
-    def _write_step(self, state: _State, step: Step) -> None:
-        if not state.header_written:  # a failed write is made good for before its steps come
-            self._write_header(state)
-        self._sink.write_step(step)
-
     def _end_model(self, state: _State, event: ModelEnded) -> None:
         run, step = state.open.pop(event.run.id, (None, None))
         if run is None or step is None:
@@ -196,7 +184,7 @@ class Assembler:
         state.models.append((run, light))
         calls = step.output.tool_calls if step.output else ()
         state.calls += [_Call(call.id, call.name, k, run, light) for k, call in enumerate(calls)]
-        self._write_step(state, step)
+        self._sink.write_step(step)
 
     def _end_tool(self, state: _State, event: ToolEnded) -> None:
         run, step = state.open.pop(event.run.id, (None, None))
@@ -207,7 +195,7 @@ class Assembler:
             self._adopt(state, run, step)
         if event.failure is not None and event.failure.kind == "interrupted":
             state.trace.metadata["interrupted"] = True
-        self._write_step(state, step)
+        self._sink.write_step(step)
 
     def _adopt(self, state: _State, run: Run, step: Step) -> None:
         """Give a tool step its parent: the model step that called it, else the enclosing tool."""
@@ -258,10 +246,10 @@ class Assembler:
                 continue  # answers a call of an earlier trace of the session
             if call.answer is None:
                 call.answer = answered_step(call.step, call.index, message)
-                self._write_step(state, call.answer)
+                self._sink.write_step(call.answer)
             elif call.answer.result is None and call.answer.ended_at is not None:
                 take_result(call.answer, message)  # the tool raised, and the agent was told so
-                self._write_step(state, call.answer)
+                self._sink.write_step(call.answer)
 
     def _end_trace(self, state: _State, event: TraceEnded) -> None:
         trace = state.trace
@@ -269,23 +257,18 @@ class Assembler:
         trace.status, trace.error = _outcome(event.failure)
         if event.failure is not None and event.failure.kind == "interrupted":
             trace.metadata["interrupted"] = True
-        state.finished = True
+        if state.root.lost:
+            trace.metadata["dropped_steps"] = state.root.lost
         for _, step in list(state.open.values()):
-            self._write_step(state, step)  # never ended: written as incomplete
-        self._write_header(state)
+            self._sink.write_step(step)  # never ended: written as incomplete
+        self._sink.write_trace(trace)
         if self._on_finished is not None:
             self._on_finished(state.exact)
-
-    def _forget_old(self) -> None:
-        finished = [state for state in self._states.values() if state.finished]
-        old = finished[: max(0, len(finished) - FINISHED_KEPT)]
-        horizon = utc_now() - MAX_AGE
-        old += [state for state in self._states.values() if not state.finished and state.touched < horizon]
-        if len(self._states) - len(old) > MAX_TRACES:
-            old.append(next(iter(self._states.values())))
-        for state in old:
-            state.root.closed = True
-            self._states.pop(state.root.id, None)
+        self._finished.append(state)
+        if len(self._finished) > FINISHED_KEPT:
+            old = self._finished.popleft()
+            old.root.closed = True
+            del self._states[old.root.id]
 
 
 def _outcome(failure: Failure | None) -> tuple[Any, str | None]:

@@ -91,7 +91,7 @@ class Failure:
         text: type and message of the exception.
         kind: ``error``; ``interrupted`` for LangGraph's control flow (a pause for a human, a
             jump to another graph); ``stopped`` where the caller ended it (a stream not read to
-            its end, a cancelled task, Ctrl-C).
+            its end, a cancelled task, Ctrl-C), and where no end was ever seen.
     """
 
     text: str

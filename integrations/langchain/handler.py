@@ -16,9 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
-from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.runnables.config import var_child_runnable_config
 
 from flashtrace_agent.trace import utc_now
 
@@ -34,7 +35,7 @@ from .events import (
     TraceStarted,
 )
 from .recorder import EXIT_SECONDS, Recorder
-from .runs import Run, RunKind, RunTree
+from .runs import MAX_IDLE_S, MAX_OPEN_RUNS, Run, RunKind, RunTree
 from .snapshot import take, take_all, trailing_tool_messages
 
 if TYPE_CHECKING:
@@ -66,8 +67,12 @@ class FlashTraceCallbackHandler(BaseCallbackHandler):
         agent.invoke(inputs, config={"callbacks": [handler]})
         handler.flush(timeout=60)
 
+    A process that forks (a web server with workers) may make the handler before or after: the
+    runs of each process are recorded by that process.
+
     Args:
-        store: a store or its URL; a store opened from a URL is closed with the handler.
+        store: a store or its URL, by default where the command line reads; a store opened from a
+            URL is closed with the handler.
         attributor: explains each model step whose exact token ids are known, after its trace has
             ended, on a thread of its own. Without one the runs are recorded and can be
             attributed later.
@@ -78,7 +83,11 @@ class FlashTraceCallbackHandler(BaseCallbackHandler):
             either, the metadata's ``thread_id``.
         tags: tags of every trace, besides those of the root run.
         prompt_version: version of the prompt where the metadata has no ``prompt_version``.
-        max_queue: events that may wait to be written; further ones are counted in `dropped`.
+        max_queue: events that may wait to be written; steps that begin beyond it are dropped, with
+            all that happens inside them, and counted in `drops`.
+        max_open_runs: runs remembered at once; beyond it the traces in which nothing has happened
+            the longest are written as ``incomplete``.
+        max_idle: seconds without any event after which a trace is written as ``incomplete``.
 
     Raises:
         StoreError: if the store cannot be opened. Nothing else ever raises into the agent.
@@ -89,7 +98,7 @@ class FlashTraceCallbackHandler(BaseCallbackHandler):
 
     def __init__(
         self,
-        store: str | Store,
+        store: str | Store | None = None,
         attributor: Attributor | None = None,
         *,
         targets: Sequence[str] | None = None,
@@ -98,17 +107,20 @@ class FlashTraceCallbackHandler(BaseCallbackHandler):
         tags: Sequence[str] = (),
         prompt_version: str | None = None,
         max_queue: int = 10_000,
+        max_open_runs: int = MAX_OPEN_RUNS,
+        max_idle: float = MAX_IDLE_S,
     ) -> None:
         super().__init__()
-        opened = isinstance(store, str)
-        if isinstance(store, str):
+        opened = store is None or isinstance(store, str)
+        if store is None or isinstance(store, str):
             from flashtrace_agent.store import Store  # SQLAlchemy: only where it is used
 
-            store = Store(store)
-        self._runs = RunTree()
+            store = Store(store or Store.default_url())
+        self._runs = RunTree(max_open_runs, max_idle)
         self._recorder = Recorder(
             store,
             owns_store=opened,
+            runs=self._runs,
             labels=Labels(name, session, tuple(tags), prompt_version),
             attributor=attributor,
             targets=targets,
@@ -124,8 +136,17 @@ class FlashTraceCallbackHandler(BaseCallbackHandler):
 
     @property
     def dropped(self) -> int:
-        """How many events were dropped because the queue was full."""
-        return self._recorder.dropped
+        """How many steps and other things were given up; `drops` says which and why."""
+        return self._recorder.drops.total
+
+    @property
+    def drops(self) -> dict[str, int]:
+        """What was given up and why, such as ``{"model step: the queue is full": 3}``.
+
+        Each kind is logged once. A trace that lost steps says how many in its metadata
+        (``dropped_steps``).
+        """
+        return self._recorder.drops.by_kind
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until all that happened is written and attributed; return whether it is.
@@ -152,19 +173,9 @@ class FlashTraceCallbackHandler(BaseCallbackHandler):
     # Chains: graphs, nodes, sequences, retrievers. Only the root becomes a row: the trace.
 
     @_guarded
-    def on_chain_start(
-        self,
-        serialized: dict[str, Any] | None,
-        inputs: Any,
-        *,
-        run_id: UUID,
-        parent_run_id: UUID | None = None,
-        tags: list[str] | None = None,
-        metadata: dict[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def on_chain_start(self, serialized: dict[str, Any] | None, inputs: Any, **run: Any) -> None:
         """Note a run; a root run begins a trace."""
-        self._start("chain", serialized, run_id, parent_run_id, tags, metadata, kwargs)
+        self._start("chain", serialized, **run)
 
     @_guarded
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:
@@ -173,8 +184,10 @@ class FlashTraceCallbackHandler(BaseCallbackHandler):
         if run is None:
             return
         answers = trailing_tool_messages(outputs)
-        if answers:
-            self._recorder.submit(ToolAnswers(run, utc_now(), answers))
+        if answers and not run.dropped:
+            why = self._recorder.submit(ToolAnswers(run, utc_now(), answers))
+            if why is not None:
+                self._recorder.drops.note("round of tool results", why)
         self._end_trace(run)
 
     @_guarded
@@ -185,19 +198,9 @@ class FlashTraceCallbackHandler(BaseCallbackHandler):
             self._end_trace(run, _failure(error))
 
     @_guarded
-    def on_retriever_start(
-        self,
-        serialized: dict[str, Any] | None,
-        query: str,
-        *,
-        run_id: UUID,
-        parent_run_id: UUID | None = None,
-        tags: list[str] | None = None,
-        metadata: dict[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def on_retriever_start(self, serialized: dict[str, Any] | None, query: str, **run: Any) -> None:
         """Note a retriever's run, which may call models itself."""
-        self._start("chain", serialized, run_id, parent_run_id, tags, metadata, kwargs)
+        self._start("chain", serialized, **run)
 
     @_guarded
     def on_retriever_end(self, documents: Any, *, run_id: UUID, **kwargs: Any) -> None:
@@ -217,43 +220,25 @@ class FlashTraceCallbackHandler(BaseCallbackHandler):
 
     @_guarded
     def on_chat_model_start(
-        self,
-        serialized: dict[str, Any],
-        messages: list[list[BaseMessage]],
-        *,
-        run_id: UUID,
-        parent_run_id: UUID | None = None,
-        tags: list[str] | None = None,
-        metadata: dict[str, Any] | None = None,
-        **kwargs: Any,
+        self, serialized: dict[str, Any] | None, messages: list[list[BaseMessage]], **run: Any
     ) -> None:
         """Begin a model step with the messages and tools the model is given."""
-        run = self._start("model", serialized, run_id, parent_run_id, tags, metadata, kwargs)
-        if run is None:
+        started = self._start("model", serialized, **run)
+        if started is None:
             return
         history = messages[0] if messages else []
-        params = kwargs.get("invocation_params") or {}
+        params = run.get("invocation_params") or {}
         answers = trailing_tool_messages(history)
-        self._recorder.submit(ModelStarted(run, take_all(history), None, params, answers))
+        self._begin(started, ModelStarted(started, take_all(history), None, params, answers))
 
     @_guarded
-    def on_llm_start(
-        self,
-        serialized: dict[str, Any],
-        prompts: list[str],
-        *,
-        run_id: UUID,
-        parent_run_id: UUID | None = None,
-        tags: list[str] | None = None,
-        metadata: dict[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def on_llm_start(self, serialized: dict[str, Any] | None, prompts: list[str], **run: Any) -> None:
         """Begin a model step with the text a text-completion model is given."""
-        run = self._start("model", serialized, run_id, parent_run_id, tags, metadata, kwargs)
-        if run is None:
+        started = self._start("model", serialized, **run)
+        if started is None:
             return
-        params = kwargs.get("invocation_params") or {}
-        self._recorder.submit(ModelStarted(run, (), prompts[0] if prompts else "", params, ()))
+        params = run.get("invocation_params") or {}
+        self._begin(started, ModelStarted(started, (), prompts[0] if prompts else "", params, ()))
 
     @_guarded
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
@@ -273,19 +258,19 @@ class FlashTraceCallbackHandler(BaseCallbackHandler):
         serialized: dict[str, Any] | None,
         input_str: str,
         *,
-        run_id: UUID,
-        parent_run_id: UUID | None = None,
-        tags: list[str] | None = None,
-        metadata: dict[str, Any] | None = None,
         inputs: dict[str, Any] | None = None,
-        **kwargs: Any,
+        **run: Any,
     ) -> None:
         """Begin a tool step."""
-        run = self._start("tool", serialized, run_id, parent_run_id, tags, metadata, kwargs)
-        if run is None:
+        started = self._start("tool", serialized, **run)
+        if started is None:
             return
         arguments = input_str if inputs is None else dict(inputs)
-        self._recorder.submit(ToolStarted(run, kwargs.get("tool_call_id"), arguments))
+        call_id = run.get("tool_call_id")
+        if call_id in started.root.lost_calls:
+            self._drop(started, "the model step that called it was dropped")
+        else:
+            self._begin(started, ToolStarted(started, call_id, arguments))
 
     @_guarded
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
@@ -301,17 +286,54 @@ class FlashTraceCallbackHandler(BaseCallbackHandler):
         self,
         kind: RunKind,
         serialized: Mapping[str, Any] | None,
+        *,
         run_id: UUID,
-        parent_id: UUID | None,
-        tags: Sequence[str] | None,
-        metadata: Mapping[str, Any] | None,
-        kwargs: Mapping[str, Any],
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        name: str | None = None,
+        **_: Any,
     ) -> Run | None:
-        name = _name(kind, serialized, metadata or {}, kwargs.get("name"))
-        run = self._runs.start(run_id, parent_id, kind, name, tags, metadata)
-        if run is not None and run.parent is None:
-            self._recorder.submit(TraceStarted(run))
-        return run
+        """Take a run's place in the tree; None where its step is not wanted any more."""
+        named = _name(kind, serialized or {}, metadata or {}, name)
+        if parent_run_id is None:
+            parent_run_id = self._surrounding_root()
+        run = self._runs.start(run_id, parent_run_id, kind, named, tags, metadata)
+        if run is None:
+            return None
+        if run.parent is None:
+            self._recorder.give_up_runs()
+            self._recorder.submit(TraceStarted(run), keep=True)
+        if run.dropped and kind != "chain":
+            self._drop(run, "it happened inside a dropped step")
+        return None if run.dropped else run
+
+    def _surrounding_root(self) -> UUID | None:
+        """Return the open root run that LangChain's context names as the parent of what begins now.
+
+        `with_fallbacks` at the top gives its children the caller's callbacks, which know of no
+        parent, and names itself only in the context. The context belongs to a thread or task, so
+        parallel runs stay apart; deeper runs always say themselves what their parent is.
+        """
+        config = var_child_runnable_config.get()
+        manager = config.get("callbacks") if config else None
+        if not isinstance(manager, BaseCallbackManager) or self not in manager.handlers:
+            return None
+        return manager.parent_run_id if self._runs.is_open_root(manager.parent_run_id) else None
+
+    def _begin(self, run: Run, event: ModelStarted | ToolStarted) -> None:
+        """Begin a step, or give it up with all that will happen inside it.
+
+        What has begun is never dropped afterwards, so a stored step's parent is stored too.
+        """
+        why = self._recorder.submit(event)
+        if why is not None:
+            self._drop(run, why)
+
+    def _drop(self, run: Run, why: str) -> None:
+        run.dropped = True
+        run.root.lost += 1
+        self._recorder.drops.note(f"{run.kind} step", why)
 
     def _end_model(self, run_id: UUID, response: Any, failure: Failure | None) -> None:
         run = self._runs.end(run_id)
@@ -324,9 +346,11 @@ class FlashTraceCallbackHandler(BaseCallbackHandler):
             event.generation_info = generation.generation_info
             if isinstance(generation, ChatGeneration):
                 event.message = take(generation.message)
+                _note_calls(run, generation.message)
             else:
                 event.text = generation.text
-        self._recorder.submit(event)
+        if not run.dropped:
+            self._recorder.submit(event, keep=True)
         self._end_trace(run, failure)
 
     def _end_tool(self, run_id: UUID, output: Any, failure: Failure | None) -> None:
@@ -338,12 +362,22 @@ class FlashTraceCallbackHandler(BaseCallbackHandler):
             event.message = take(output)
         else:
             event.output = output
-        self._recorder.submit(event)
+        if not run.dropped:
+            self._recorder.submit(event, keep=True)
         self._end_trace(run, failure)
 
     def _end_trace(self, run: Run, failure: Failure | None = None) -> None:
         if run.parent is None:
-            self._recorder.submit(TraceEnded(run, utc_now(), failure))
+            self._recorder.submit(TraceEnded(run, utc_now(), failure), keep=True)
+
+
+def _note_calls(run: Run, message: BaseMessage) -> None:
+    """Remember which calls nobody will find the model step of; ids repeat, the latest step counts."""
+    calls = {call["id"] for call in getattr(message, "tool_calls", ()) if call["id"]}
+    if run.dropped:
+        run.root.lost_calls |= calls
+    elif run.root.lost_calls:
+        run.root.lost_calls -= calls
 
 
 def _failure(error: BaseException) -> Failure:
@@ -358,13 +392,12 @@ def _failure(error: BaseException) -> Failure:
 
 
 def _name(
-    kind: RunKind, serialized: Mapping[str, Any] | None, metadata: Mapping[str, Any], run_name: str | None
+    kind: RunKind, described: Mapping[str, Any], metadata: Mapping[str, Any], run_name: str | None
 ) -> str:
     """Return the run's name: as given, else the graph node of a model, else the class or tool."""
     if run_name:
         return run_name
     if kind == "model" and metadata.get("langgraph_node"):
         return str(metadata["langgraph_node"])
-    described = serialized or {}
     path = described.get("id") or [kind]
     return str(described.get("name") or path[-1])

@@ -2,9 +2,9 @@
 
 The agent's threads only call `submit`. The writer thread assembles traces and writes a trace's
 header as soon as it begins (``incomplete``, so that a killed agent leaves a trace that says so),
-each step when it ends, and the header again at the trace's end. Where an attributor is given, a
-second thread then explains the trace's model steps, so that slow attribution never delays
-recording.
+each step when it ends, and the header again at the trace's end; all that waits goes in one
+transaction. Where an attributor is given, a second thread then explains the trace's model steps,
+so that slow attribution never delays recording.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from flashtrace_agent.trace import Step, Trace
+from flashtrace_agent import forking
+from flashtrace_agent.trace import Step, Trace, utc_now
 
 from .assembler import Assembler, Labels
-from .events import Event, TraceEnded, TraceStarted
-from .worker import Failures, Worker, logger
+from .events import Event, Failure, TraceEnded
+from .runs import RunTree
+from .worker import Drops, Failures, Worker
 
 if TYPE_CHECKING:
     from flashtrace_agent.engine.attributor import Attributor
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
 MAX_WAITING_STEPS = 10_000
 """Steps that may wait for their attribution; further ones are dropped and counted."""
+
+BATCH = 256
+"""Events that are written in one transaction at most."""
 
 EXIT_SECONDS = 10.0
 """How long a process that ends waits for what is still queued."""
@@ -36,6 +41,7 @@ class Recorder:
     Args:
         store: where to write.
         owns_store: close the store with the recorder.
+        runs: the open runs; those that never end are written as incomplete.
         labels: what the user says about the traces.
         attributor: explains model steps whose exact token ids are known; None for none.
         targets: what to explain of each step; None for everything it has.
@@ -47,31 +53,63 @@ class Recorder:
         store: Store,
         *,
         owns_store: bool,
+        runs: RunTree,
         labels: Labels,
         attributor: Attributor | None = None,
         targets: Sequence[str] | None = None,
         max_queue: int = 10_000,
     ) -> None:
         self.failures = Failures()
+        self.drops = Drops()
         self._store = store
         self._owns_store = owns_store
+        self._runs = runs
         self._attributor = attributor
         self._targets = list(targets) if targets is not None else None
         self._closed = False
-        assembler = Assembler(self, labels, self._explain_later if attributor is not None else None)
-        self._writer: Worker[Event] = Worker("flashtrace-writer", assembler.handle, self.failures, max_queue)
+        self._traces: dict[str, Trace] = {}
+        self._steps: dict[str, Step] = {}
+        self._assembler = Assembler(self, labels, self._explain_later if attributor is not None else None)
+        self._writer: Worker[Event] = Worker("flashtrace-writer", self._take, self.failures, max_queue, BATCH)
         self._explainer: Worker[str] = Worker(
             "flashtrace-attribution", self._explain, self.failures, MAX_WAITING_STEPS
         )
+        forking.survive(self)
 
-    @property
-    def dropped(self) -> int:
-        """Events and attributions that were given up because a queue was full or closed."""
-        return self._writer.dropped + self._explainer.dropped
+    def submit(self, event: Event, *, keep: bool = False) -> str | None:
+        """Queue an event; cheap, never blocks.
 
-    def submit(self, event: Event) -> None:
-        """Queue an event; cheap, never blocks. A trace's start and end are never dropped."""
-        self._writer.put(event, keep=isinstance(event, TraceStarted | TraceEnded))
+        Args:
+            event: what happened.
+            keep: accept it even where the queue is full.
+
+        Returns why it was not taken; None where it was.
+        """
+        if self._writer.put(event, keep=keep):
+            return None
+        return "the handler is closed" if self._writer.stopped else "the queue is full"
+
+    def give_up_runs(self, *, everything: bool = False) -> None:
+        """End the traces that were idle too long or are too many: they are written as incomplete."""
+        why = "the recording was closed before the run ended" if everything else "no end was ever seen"
+        for root, idle in self._runs.give_up(everything=everything):
+            self.submit(TraceEnded(root, utc_now() - idle, Failure(why, "stopped")), keep=True)
+
+    def before_fork(self) -> None:
+        """See `forking`: nothing to wait for; the store does."""
+
+    def after_fork_in_parent(self) -> None:
+        """See `forking`."""
+
+    def after_fork_in_child(self) -> None:
+        """Begin anew: what is queued or open is the parent's, which writes it."""
+        self.failures.renew()
+        self.drops.renew()
+        self._traces, self._steps = {}, {}
+        self._runs.clear()
+        self._assembler.renew()
+        self._writer.renew()
+        self._explainer.renew()
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until all that was submitted is written and explained; return whether it is."""
@@ -89,44 +127,67 @@ class Recorder:
         if self._closed:
             return True
         self._closed = True
+        self.give_up_runs(everything=True)
         complete = self.flush(timeout)
-        left = self._writer.stop() + self._explainer.stop()
-        if not complete:
-            logger.warning(
-                "FlashTrace closed with work unfinished (%d items left); call flush() before the end.", left
-            )
+        self.drops.note("event", "the handler was closed before it was written", self._writer.stop())
+        self.drops.note(
+            "attribution", "the handler was closed before it was computed", self._explainer.stop()
+        )
         self._writer.join(1.0)
         self._explainer.join(1.0)
         if self._owns_store:
             self._store.close()
         return complete
 
-    def write_trace(self, trace: Trace) -> bool:
-        """Write a trace's header; a failure is counted, logged once, and answered with False."""
-        return self._attempt("writing a trace", self._store.write_trace, trace)
+    def write_trace(self, trace: Trace) -> None:
+        """Take a trace's header; it is written with the batch."""
+        self._traces[trace.id] = trace
 
-    def write_step(self, step: Step) -> bool:
-        """Write a step; a failure is counted, logged once, and answered with False."""
-        return self._attempt("writing a step", self._store.write_step, step)
+    def write_step(self, step: Step) -> None:
+        """Take a step; it is written with the batch."""
+        self._steps[step.id] = step
 
-    def _attempt(self, what: str, write: Any, *arguments: Any) -> bool:
+    def _take(self, events: Sequence[Event]) -> None:
+        if not events:
+            self.give_up_runs()
+        for event in events:
+            try:
+                self._assembler.handle(event)
+            except Exception as error:  # noqa: BLE001 - others of the batch must get through
+                self.failures.note(f"taking in {type(event).__name__}", error)
+        self._write()
+
+    def _write(self) -> None:
+        traces, steps = list(self._traces.values()), list(self._steps.values())
+        self._traces, self._steps = {}, {}
+        if not traces and not steps:
+            return
+        try:
+            self._store.write_together(traces, steps)
+        except Exception:  # noqa: BLE001 - one that cannot be written must not cost the others
+            for trace in traces:
+                self._attempt("writing a trace", self._store.write_trace, trace)
+            for step in steps:
+                self._attempt("writing a step", self._store.write_step, step)
+
+    def _attempt(self, what: str, write: Any, *arguments: Any) -> None:
         try:
             write(*arguments)
         except Exception as error:  # noqa: BLE001 - a broken store must not end the recording
             self.failures.note(what, error)
-            return False
-        return True
 
-    def _explain_later(self, step_ids: list[str]) -> None:
-        for step_id in step_ids:
-            self._explainer.put(step_id)
+    def _explain_later(self, step_ids: Sequence[str]) -> None:
+        # Not before the steps are written: they are read back.
+        self._write()
+        left = [step_id for step_id in step_ids if not self._explainer.put(step_id)]
+        self.drops.note("attribution", "too many steps wait for theirs", len(left))
 
-    def _explain(self, step_id: str) -> None:
+    def _explain(self, step_ids: Sequence[str]) -> None:
         from flashtrace_agent.explain import explain_step  # only where it is used
 
         if self._attributor is None:
             return
         # Read back rather than kept: the histories of waiting steps would fill the memory.
-        step = self._store.get_step(step_id)
-        for attribution in explain_step(self._attributor, step, self._targets):
-            self._attempt("writing an attribution", self._store.write_attribution, step.id, attribution)
+        for step in map(self._store.get_step, step_ids):
+            for attribution in explain_step(self._attributor, step, self._targets):
+                self._attempt("writing an attribution", self._store.write_attribution, step.id, attribution)

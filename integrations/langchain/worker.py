@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections import Counter, deque
@@ -14,32 +13,55 @@ Item = TypeVar("Item")
 
 logger = logging.getLogger("flashtrace_agent.integrations.langchain")
 
+TICK_S = 30.0
+"""How often an idle worker looks after what may have become overdue."""
 
-class Failures:
-    """Counts what went wrong while recording, and logs the first of each kind."""
+
+class Tally:
+    """Counts by kind, from any number of threads."""
 
     def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew, with a new lock: in a forked child nobody is left to release the old one."""
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     @property
     def total(self) -> int:
-        """How many failures there were."""
+        """The number of all."""
         return self._counts.total()
 
     @property
     def by_kind(self) -> dict[str, int]:
-        """How many failures there were of each kind."""
+        """The number of each kind."""
         with self._lock:
             return dict(self._counts)
 
+    def add(self, kind: str, number: int = 1) -> bool:
+        """Count so many more of a kind; return whether they are the first."""
+        with self._lock:
+            first = kind not in self._counts
+            self._counts[kind] += number
+            return first
+
+
+class Drops(Tally):
+    """Counts what was given up while recording, by what and why, and logs the first of each kind."""
+
+    def note(self, what: str, why: str, number: int = 1) -> None:
+        """Count so many more of a kind."""
+        if number and self.add(f"{what}: {why}", number):
+            logger.warning("FlashTrace dropped a %s (%s); more of this kind are only counted.", what, why)
+
+
+class Failures(Tally):
+    """Counts what went wrong while recording, and logs the first of each kind."""
+
     def note(self, where: str, error: BaseException) -> None:
         """Count one failure; the first of its place and type is logged with its traceback."""
-        kind = f"{where}: {type(error).__name__}"
-        with self._lock:
-            self._counts[kind] += 1
-            first = self._counts[kind] == 1
-        if first:
+        if self.add(f"{where}: {type(error).__name__}"):
             logger.warning(
                 "FlashTrace failed in %s and the agent goes on; more of this kind are only counted: %s",
                 where,
@@ -49,37 +71,58 @@ class Failures:
 
 
 class Worker(Generic[Item]):
-    """Handles items one after another on a daemon thread, which starts with the first item.
+    """Handles items in their order on a daemon thread, which starts with the first item.
 
     Starting late keeps a handler made before a fork (a pre-forking web server) usable in the
-    children. An item whose handling raises is counted in `failures`; the thread goes on.
+    children. Handling that raises is counted in `failures`; the thread goes on.
+
+    Args:
+        name: the thread's name.
+        handle: called with the items that wait, up to `batch` of them; with none, every `TICK_S`
+            seconds in which there was nothing to do.
+        failures: counts what handling raised.
+        limit: items that may wait.
+        batch: items handled together at most.
     """
 
-    def __init__(self, name: str, handle: Callable[[Item], None], failures: Failures, limit: int) -> None:
-        self.dropped = 0
+    def __init__(
+        self,
+        name: str,
+        handle: Callable[[list[Item]], None],
+        failures: Failures,
+        limit: int,
+        batch: int = 1,
+    ) -> None:
         self._name = name
         self._handle = handle
         self._failures = failures
         self._limit = limit
+        self._batch = batch
+        self._stopped = False
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew in a forked child: what is queued is the parent's, its thread and locks too."""
         self._items: deque[Item] = deque()
         self._busy = False
-        self._stopped = False
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._pid = os.getpid()
+
+    @property
+    def stopped(self) -> bool:
+        """True once `stop` was called."""
+        return self._stopped
 
     def put(self, item: Item, *, keep: bool = False) -> bool:
-        """Queue an item; return False and count it as dropped where the queue is full.
+        """Queue an item; return False where the queue is full or the worker stopped.
 
-        With `keep` the item is accepted even so: meant for the few that must not be lost.
+        With `keep` a full queue accepts the item even so: meant for the few that must not be lost.
         """
         with self._changed:
             if self._stopped or (len(self._items) >= self._limit and not keep):
-                self.dropped += 1
                 return False
             self._items.append(item)
-            if self._thread is None or self._pid != os.getpid():
-                self._pid, self._busy = os.getpid(), False
+            if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
             self._changed.notify_all()
@@ -119,18 +162,19 @@ class Worker(Generic[Item]):
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not self._items and not self._stopped:
-                    self._changed.wait()
+                due = False
+                while not (self._items or self._stopped or due):
+                    due = not self._changed.wait(TICK_S)
                 if self._stopped:
                     return
-                item = self._items.popleft()
+                batch = [self._items.popleft() for _ in range(min(self._batch, len(self._items)))]
                 self._busy = True
             try:
-                self._handle(item)
+                self._handle(batch)
             except Exception as error:  # noqa: BLE001 - the agent outlives every failure to record it
                 self._failures.note(self._name, error)
             finally:
-                del item  # an idle worker holds on to no messages
+                del batch  # an idle worker holds on to no messages
                 with self._changed:
                     self._busy = False
                     self._changed.notify_all()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
 from typing import Any
 from uuid import uuid4
 
@@ -36,3 +39,16 @@ def one_call(handler: FlashTraceCallbackHandler, result: LLMResult) -> None:
     run_id = uuid4()
     handler.on_chat_model_start({}, [[HumanMessage("Hi")]], run_id=run_id)
     handler.on_llm_end(result, run_id=run_id)
+
+
+def python(source: str, *, check: bool = True) -> int:
+    """Run a script in a process of its own; return its exit code, which with `check` must be 0."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(source)],
+        check=False,
+        timeout=120,
+        capture_output=True,
+        text=True,
+    )
+    assert not check or done.returncode == 0, done.stderr
+    return done.returncode
