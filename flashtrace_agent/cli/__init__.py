@@ -16,6 +16,7 @@ from .db import app as db_app
 from .delete import delete
 from .demo import demo
 from .doctor import doctor
+from .eval import evaluate
 from .export import export
 from .frame import CommandGroup, start
 from .import_traces import import_traces
@@ -42,6 +43,7 @@ app.command("dashboard")(dashboard)
 app.command("collect")(collect)
 app.command("doctor")(doctor)
 app.command("bench")(bench)
+app.command("eval")(evaluate)
 app.command("export")(export)
 app.command("import")(import_traces)
 app.command("delete")(delete)

@@ -1,0 +1,160 @@
+"""``flashtrace-agent eval``: which attribution method tells the truth on real models."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flashtrace_agent.errors import FlashTraceError
+
+from .console import open_console, print_json
+from .options import JsonOption
+
+SHOWN = ("recovery_5", "recovery_10", "rise_t", "mas_t", "comprehensiveness_t", "lds_t", "mas_g")
+"""Metrics that fit a terminal; the others are in the report and in the JSON."""
+
+
+class Preset(StrEnum):
+    """How much is measured."""
+
+    QUICK = "quick"
+    DEFAULT = "default"
+    FULL = "full"
+
+
+def evaluate(
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            metavar="MODEL",
+            help="A name from `models list`, a folder, a GGUF file or a Hugging Face id; may be repeated. "
+            "By default smollm2.",
+            show_default=False,
+        ),
+    ] = None,
+    tasks: Annotated[
+        list[str] | None,
+        typer.Option("--task", help="A task; may be repeated. By default the preset's.", show_default=False),
+    ] = None,
+    methods: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method",
+            help="A method, METHOD:generation for all the model wrote as the target, or a peer; may be repeated. "
+            "By default the preset's.",
+            show_default=False,
+        ),
+    ] = None,
+    preset: Annotated[
+        Preset,
+        typer.Option(
+            "--preset",
+            help="quick: minutes; default: about an hour on two cores; full: every task and method.",
+        ),
+    ] = Preset.DEFAULT,
+    examples: Annotated[
+        int | None,
+        typer.Option("--examples", min=1, help="Right answers wanted of each task.", show_default=False),
+    ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            "--results",
+            metavar="FILE",
+            help="JSON Lines of what is finished; an interrupted run goes on from it.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", metavar="FILE", help="Write the report as this Markdown file.", show_default=False
+        ),
+    ] = None,
+    plots: Annotated[
+        Path | None,
+        typer.Option("--plots", metavar="FOLDER", help="Write SVG pictures there.", show_default=False),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure how faithful attribution methods are, on tasks whose evidence is known."""
+    from dataclasses import replace
+
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+    from rich.table import Table
+
+    from flashtrace_agent.bench.report import environment
+    from flashtrace_agent.eval import presets, report, summary
+    from flashtrace_agent.eval.evaluator import evaluate as run
+    from flashtrace_agent.eval.plots import write_plots
+    from flashtrace_agent.eval.records import Records
+    from flashtrace_agent.eval.scorers import scorer_named
+    from flashtrace_agent.eval.tasks import task_named
+    from flashtrace_agent.models import DEFAULT_MODEL
+
+    from .options import load_attributor
+
+    chosen = presets.PRESETS[preset.value]
+    wanted_tasks = [task_named(name) for name in tasks or chosen.tasks]
+    scorers = [scorer_named(name) for name in methods or chosen.methods]
+    effort = chosen.effort if examples is None else replace(chosen.effort, examples=examples)
+    for folder in (output.parent if output else None, plots):
+        if folder is not None and not folder.is_dir():
+            raise FlashTraceError(f"There is no folder {folder} to write to; make it first.")
+    records = Records(results)
+    names = models or [DEFAULT_MODEL]
+    columns = (
+        *Progress.get_default_columns()[:2],
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    where = {}
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("Measuring", total=len(names) * len(wanted_tasks) * effort.examples)
+        for name in names:
+            attributor = load_attributor(name)
+            where = environment(attributor.model_name)
+
+            def tick(task: str, model: str = name) -> None:
+                progress.update(bar, advance=1, description=f"{task} · {model}")
+
+            run(attributor, wanted_tasks, scorers, effort, records, tick=tick)
+    found = summary.groups(records, [scorer.name for scorer in scorers])
+    chosen_tasks = {task.name for task in wanted_tasks}
+    found = [group for group in found if group.model in names and group.task in chosen_tasks]
+    facts = where | {
+        "models": ", ".join(names),
+        "effort": f"{effort.examples} examples a task, {effort.groups} deletion steps, {effort.subsets} subsets",
+    }
+    facts.pop("model", None)
+    command = shlex.join(["flashtrace-agent", *sys.argv[1:]])
+    if output is not None:
+        output.write_text(report.markdown(found, facts, command, presets.DEFAULT_METHOD), encoding="utf-8")
+    if plots is not None:
+        write_plots(found, plots)
+    if as_json:
+        print_json({"facts": facts, **summary.to_dict(found)})
+        return
+    console = open_console()
+    for group in found:
+        title = f"{group.task} · {group.model}: {group.right} of {group.tried} solved"
+        if group.too_few:
+            console.print(f"{title}; too few right answers for numbers")
+            continue
+        table = Table("method", *(report.HEADINGS[metric] for metric in SHOWN), "s", title=title)
+        for row in report.console_rows(group, SHOWN):
+            table.add_row(*row)
+        console.print(table)
+        for method, reasons in group.skipped.items():
+            for why, count in reasons.items():
+                console.print(f"{method} skipped {count} examples: {why}", soft_wrap=True)
+    if not any(not group.too_few for group in found):
+        raise FlashTraceError("The model solved too few puzzles of every task; there is nothing to report.")

@@ -1,0 +1,132 @@
+"""Results as Markdown: what was run, a table a group, and the default against the reference package."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .summary import METRICS, Group, best, difference, method_names
+from .tasks import TASKS
+
+HEADINGS = {
+    "recovery_5": "Rec@5 ↑", "recovery_10": "Rec@10 ↑", "rise_t": "RISE_t ↓", "mas_t": "MAS_t ↓",
+    "comprehensiveness_t": "comp_t ↑", "sufficiency_t": "suff_t ↓", "lds_t": "LDS_t ↑",
+    "ablation_t": "abl_t ↑", "rise_g": "RISE_g ↓", "mas_g": "MAS_g ↓", "comprehensiveness_g": "comp_g ↑",
+    "sufficiency_g": "suff_g ↓", "lds_g": "LDS_g ↑", "ablation_g": "abl_g ↑", "first_token": "1st token",
+    "template": "template",
+}  # fmt: skip
+REFERENCE = "flashtrace-0.1.1"
+LEGEND = (
+    "Each cell: mean ± half of the 95 % bootstrap interval; **bold**: best, or not clearly worse than the best "
+    "(paired by example). `_t`: log-probability of the target; `_g`: of all the model wrote. Rec@p: share of the "
+    "evidence in the top p % of the deletable tokens. comp, suff: share of what emptying the prompt costs that "
+    "is lost when the top 10 % is removed, and when only the top 20 % is kept. LDS: Spearman correlation with "
+    "random subsets of sentences; abl: with removing each sentence. 1st token, template: share of a method's "
+    "mass on the sequence's first token and on the chat template. s: median seconds an example."
+)
+
+
+def markdown(found: Sequence[Group], facts: dict[str, str], command: str, default: str) -> str:
+    """Return the whole report.
+
+    Args:
+        facts: what was measured with and where, by name.
+        command: what repeats the measurement.
+        default: the method that is compared with the reference package.
+    """
+    lines = [
+        "# Faithfulness",
+        "",
+        f"`{command}`",
+        "",
+        *(f"- {name}: {value}" for name, value in facts.items()),
+    ]
+    lines += ["", LEGEND, ""]
+    lines += _comparison(found, default)
+    for group in found:
+        lines += _section(group)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _comparison(found: Sequence[Group], default: str) -> list[str]:
+    """Return the paired differences of every method to the default and to the reference, over all groups."""
+    names = method_names(found)
+    solved = [group for group in found if not group.too_few]
+    if not solved:
+        return ["No task was solved often enough for numbers.", ""]
+    lines = []
+    for base in (default, REFERENCE):
+        if base not in names:
+            continue
+        lines += [
+            f"## Against `{base}`, over all groups",
+            "",
+            f"Mean paired difference to `{base}` with its 95 % interval, every group weighing the same; "
+            "**bold** where the interval excludes zero.",
+            "",
+            *_row("method", [HEADINGS[metric] for metric in METRICS], head=True),
+        ]
+        for name in names:
+            if name != base:
+                lines += _row(f"`{name}`", [_gap(solved, name, base, metric) for metric in METRICS])
+        lines.append("")
+    return lines
+
+
+def _gap(found: Sequence[Group], name: str, base: str, metric: str) -> str:
+    value = difference(found, name, base, metric)
+    if value is None:
+        return ""
+    text = f"{value.mean:+.3f} [{value.low:+.3f}, {value.high:+.3f}]"
+    return f"**{text}**" if value.excludes_zero else text
+
+
+def _section(group: Group) -> list[str]:
+    about = TASKS[group.task].about if group.task in TASKS else ""
+    lines = [
+        f"## {group.task} · {group.model}",
+        "",
+        f"{about}. Solved {group.right} of {group.tried} puzzles.",
+    ]
+    if group.failures:
+        lines[-1] += (
+            " Left out: " + ", ".join(f"{count} {why}" for why, count in group.failures.items()) + "."
+        )
+    if group.too_few:
+        return [*lines, "", "Too few right answers: no numbers.", ""]
+    for metric, what in (("rise_t", "the target"), ("rise_g", "the generation")):
+        if excluded := group.excluded(metric):
+            lines.append(
+                f"{excluded} examples are left out of the deletion metrics of {what}: emptying the prompt does "
+                "not make it less probable."
+            )
+    for method, reasons in group.skipped.items():
+        lines += [f"`{method}` skipped {count} examples: {why}." for why, count in reasons.items()]
+    lines += ["", *_row("method", [*(HEADINGS[metric] for metric in METRICS), "s"], head=True)]
+    near = {metric: best(group, metric)[1] for metric in METRICS if metric not in ("first_token", "template")}
+    for name in group.methods:
+        cells = []
+        for metric in METRICS:
+            value = group.estimate(name, metric)
+            text = "" if value is None else f"{value.mean:.3f} ± {(value.high - value.low) / 2:.3f}"
+            cells.append(f"**{text}**" if name in near.get(metric, ()) else text)
+        lines += _row(f"`{name}`", [*cells, f"{group.seconds[name]:.2f}"])
+    return [*lines, ""]
+
+
+def _row(first: str, cells: list[str], *, head: bool = False) -> list[str]:
+    line = f"| {first} | " + " | ".join(cells) + " |"
+    return [line, "| --- |" + " ---: |" * len(cells)] if head else [line]
+
+
+def console_rows(group: Group, metrics: Sequence[str]) -> list[list[str]]:
+    """Return a table for the terminal: a row a method, means only, the best marked."""
+    near = {metric: best(group, metric)[1] for metric in metrics}
+    rows = []
+    for name in group.methods:
+        row = [name]
+        for metric in metrics:
+            value = group.estimate(name, metric)
+            mark = "[bold]" if name in near[metric] else ""
+            row.append("" if value is None else f"{mark}{value.mean:.3f}")
+        rows.append([*row, f"{group.seconds[name]:.2f}"])
+    return rows

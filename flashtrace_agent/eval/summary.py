@@ -1,0 +1,165 @@
+"""From finished lines to estimates: by model, task and method, and over all tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from .records import Line, Records
+from .statistics import Estimate, estimate, grouped_difference
+
+LOWER_IS_BETTER = ("rise_t", "mas_t", "rise_g", "mas_g", "sufficiency_t", "sufficiency_g")
+HIGHER_IS_BETTER = (
+    "recovery_5", "recovery_10", "comprehensiveness_t", "comprehensiveness_g", "lds_t", "lds_g",
+    "ablation_t", "ablation_g",
+)  # fmt: skip
+METRICS = (
+    "recovery_5", "recovery_10", "rise_t", "mas_t", "comprehensiveness_t", "sufficiency_t", "lds_t",
+    "ablation_t", "rise_g", "mas_g", "comprehensiveness_g", "sufficiency_g", "lds_g", "ablation_g",
+    "first_token", "template",
+)  # fmt: skip
+FEWEST = 5
+"""Right answers below which a task gives no numbers."""
+
+
+@dataclass(slots=True)
+class Group:
+    """One model's examples of one task.
+
+    Attributes:
+        tried, right: puzzles tried and solved.
+        failures: why the others were not, with counts.
+        methods: by method, by metric, the value of each example (seed to value; None: does not apply).
+        seconds: by method, the median seconds of an example.
+        skipped: by method, why it could not run, with counts.
+    """
+
+    model: str
+    task: str
+    tried: int = 0
+    right: int = 0
+    failures: dict[str, int] = field(default_factory=dict)
+    methods: dict[str, dict[str, dict[int, float | None]]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    skipped: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def too_few(self) -> bool:
+        """Tell whether the model solved too few puzzles for numbers."""
+        return self.right < FEWEST
+
+    def values(self, method: str, metric: str) -> dict[int, float]:
+        """Return a metric's values by seed, those that apply."""
+        found = self.methods.get(method, {}).get(metric, {})
+        return {seed: value for seed, value in found.items() if value is not None}
+
+    def estimate(self, method: str, metric: str) -> Estimate | None:
+        """Return a metric's mean with its interval."""
+        return estimate(list(self.values(method, metric).values()))
+
+    def paired(self, first: str, second: str, metric: str) -> tuple[list[float], list[float]]:
+        """Return two methods' values on the examples both have."""
+        one, two = self.values(first, metric), self.values(second, metric)
+        seeds = sorted(one.keys() & two.keys())
+        return [one[seed] for seed in seeds], [two[seed] for seed in seeds]
+
+    def excluded(self, metric: str) -> int:
+        """Return how many examples a deletion metric leaves out, because emptying the prompt changes nothing."""
+        return max(
+            (sum(v is None for v in found.get(metric, {}).values()) for found in self.methods.values()),
+            default=0,
+        )
+
+
+def groups(records: Records, methods: Sequence[str] | None = None) -> list[Group]:
+    """Return the groups of a results file, in the order they were measured."""
+    found: dict[tuple[str, str], Group] = {}
+    for line in records.of_kind("example"):
+        group = found.setdefault((line["model"], line["task"]), Group(line["model"], line["task"]))
+        group.tried += 1
+        if "failed" in line:
+            group.failures[line["failed"]] = group.failures.get(line["failed"], 0) + 1
+        else:
+            group.right += 1
+    seconds: dict[tuple[str, str, str], list[float]] = {}
+    for line in records.of_kind("score"):
+        if methods is None or line["method"] in methods:
+            _add(found[line["model"], line["task"]], line, seconds)
+    for (model, task, method), values in seconds.items():
+        found[model, task].seconds[method] = median(values)
+    return list(found.values())
+
+
+def _add(group: Group, line: Line, seconds: dict[tuple[str, str, str], list[float]]) -> None:
+    method = line["method"]
+    if "skipped" in line:
+        reasons = group.skipped.setdefault(method, {})
+        reasons[line["skipped"]] = reasons.get(line["skipped"], 0) + 1
+        return
+    by_metric = group.methods.setdefault(method, {})
+    for metric, value in line["metrics"].items():
+        by_metric.setdefault(metric, {})[line["seed"]] = value
+    seconds.setdefault((group.model, group.task, method), []).append(line["seconds"])
+
+
+def method_names(found: Iterable[Group]) -> list[str]:
+    """Return every method that has numbers, in the order of their first appearance."""
+    names: dict[str, None] = {}
+    for group in found:
+        names.update(dict.fromkeys(group.methods))
+    return list(names)
+
+
+def difference(found: Sequence[Group], first: str, second: str, metric: str) -> Estimate | None:
+    """Return first minus second over groups with numbers, paired by example, each group weighing the same."""
+    return grouped_difference([group.paired(first, second, metric) for group in found if not group.too_few])
+
+
+def best(group: Group, metric: str) -> tuple[str, set[str]]:
+    """Return the best method of a group and all that are not clearly worse.
+
+    A method is clearly worse if the interval of its paired difference to the best excludes zero.
+    """
+    sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
+    means = {name: group.estimate(name, metric) for name in group.methods}
+    known = {name: sign * value.mean for name, value in means.items() if value is not None}
+    if not known:
+        return "", set()
+    winner = max(known, key=lambda name: known[name])
+    near = {winner}
+    for name in known:
+        gap = grouped_difference([group.paired(name, winner, metric)])
+        if gap is not None and not gap.excludes_zero:
+            near.add(name)
+    return winner, near
+
+
+def to_dict(found: Sequence[Group]) -> dict[str, Any]:
+    """Return all estimates, JSON-ready."""
+    return {
+        "groups": [
+            {
+                "model": group.model,
+                "task": group.task,
+                "tried": group.tried,
+                "right": group.right,
+                "too_few": group.too_few,
+                "failures": group.failures,
+                "excluded": {metric: group.excluded(metric) for metric in ("rise_t", "rise_g")},
+                "skipped": group.skipped,
+                "methods": {} if group.too_few else {name: _method(group, name) for name in group.methods},
+            }
+            for group in found
+        ]
+    }
+
+
+def _method(group: Group, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"seconds": group.seconds[name]}
+    for metric in METRICS:
+        value = group.estimate(name, metric)
+        if value is not None:
+            found[metric] = {"mean": value.mean, "low": value.low, "high": value.high, "count": value.count}
+    return found

@@ -1,0 +1,44 @@
+"""Tasks with known evidence. To add one: write its class and name it in `TASKS`."""
+
+from __future__ import annotations
+
+from ...errors import FlashTraceError
+from .base import Puzzle, Task
+from .chain import Chain
+from .injection import InjectedInstruction
+from .needles import MultiKeyNeedle, MultiQueryNeedle, MultiValueNeedle, SingleNeedle
+from .reading import ExtractiveAnswer, MultiHopAnswer
+from .tools import AnswerFromResult, ToolArgument, ToolFromResult, ToolName
+from .variable_tracking import VariableTracking
+
+TASKS: dict[str, type[Task]] = {
+    task.name: task
+    for task in (
+        SingleNeedle,
+        MultiKeyNeedle,
+        MultiValueNeedle,
+        MultiQueryNeedle,
+        VariableTracking,
+        ToolName,
+        ToolArgument,
+        ToolFromResult,
+        AnswerFromResult,
+        InjectedInstruction,
+        ExtractiveAnswer,
+        MultiHopAnswer,
+        Chain,
+    )
+}
+
+__all__ = ["TASKS", "Puzzle", "Task", "task_named"]
+
+
+def task_named(name: str) -> Task:
+    """Return a task by name.
+
+    Raises:
+        FlashTraceError: if there is none of that name, listing those there are.
+    """
+    if name not in TASKS:
+        raise FlashTraceError(f"There is no task {name!r}; choose of {', '.join(TASKS)}.")
+    return TASKS[name]()
