@@ -46,8 +46,8 @@ def evaluate(
         list[str] | None,
         typer.Option(
             "--method",
-            help="A method, METHOD:generation for all the model wrote as the target, or a peer; may be repeated. "
-            "By default the preset's.",
+            help="A method, METHOD:generation for all the model wrote as the target, or a peer; may be "
+            "repeated. By default the preset's.",
             show_default=False,
         ),
     ] = None,
@@ -132,7 +132,8 @@ def evaluate(
     found = [group for group in found if group.model in names and group.task in chosen_tasks]
     facts = where | {
         "models": ", ".join(names),
-        "effort": f"{effort.examples} examples a task, {effort.groups} deletion steps, {effort.subsets} subsets",
+        "effort": f"{effort.examples} examples a task, {effort.groups} deletion steps, "
+        f"{effort.subsets} random subsets",
     }
     facts.pop("model", None)
     command = shlex.join(["flashtrace-agent", *sys.argv[1:]])

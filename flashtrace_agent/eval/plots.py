@@ -60,9 +60,10 @@ def _picture(found: Sequence[Group], metric: str) -> str:
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{LABEL + WIDTH + 190}" height="{y + 28}" '
-        'font-family="sans-serif" font-size="11"><style>.group{font-weight:bold}.title{font-size:14px}</style>'
-        f'<rect width="100%" height="100%" fill="white"/><text x="8" y="20" class="title">{HEADINGS[metric]}, '
-        f"mean and 95 % interval</text>{grid}{''.join(parts)}</svg>\n"
+        'font-family="sans-serif" font-size="11">'
+        "<style>.group{font-weight:bold}.title{font-size:14px}</style>"
+        f'<rect width="100%" height="100%" fill="white"/><text x="8" y="20" class="title">{HEADINGS[metric]}'
+        f", mean and 95 % interval</text>{grid}{''.join(parts)}</svg>\n"
     )
 
 

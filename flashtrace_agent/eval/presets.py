@@ -26,6 +26,7 @@ _COMPARED = (
     "flashtrace",
     "ifr_tokenwise",
     "gradient",
+    "contrast",
     "flashtrace-0.1.1",
     "flashtrace-0.1.1:span",
     "attention",

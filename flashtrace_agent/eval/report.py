@@ -16,12 +16,13 @@ HEADINGS = {
 }  # fmt: skip
 REFERENCE = "flashtrace-0.1.1"
 LEGEND = (
-    "Each cell: mean ± half of the 95 % bootstrap interval; **bold**: best, or not clearly worse than the best "
-    "(paired by example). `_t`: log-probability of the target; `_g`: of all the model wrote. Rec@p: share of the "
-    "evidence in the top p % of the deletable tokens. comp, suff: share of what emptying the prompt costs that "
-    "is lost when the top 10 % is removed, and when only the top 20 % is kept. LDS: Spearman correlation with "
-    "random subsets of sentences; abl: with removing each sentence. 1st token, template: share of a method's "
-    "mass on the sequence's first token and on the chat template. s: median seconds an example."
+    "Each cell: mean ± half of the 95 % bootstrap interval; **bold**: best, or not clearly worse than the "
+    "best (paired by example). `_t`: log-probability of the target; `_g`: of all the model wrote. Rec@p: "
+    "share of the evidence in the top p % of the deletable tokens. comp, suff: share of what emptying the "
+    "prompt costs that is lost when the top 10 % is removed, and when only the top 20 % is kept. LDS: "
+    "Spearman correlation with random subsets of sentences; abl: with removing each sentence. 1st token, "
+    "template: share of a method's mass on the sequence's first token and on the chat template. s: median "
+    "seconds an example."
 )
 
 
@@ -96,8 +97,8 @@ def _section(group: Group) -> list[str]:
     for metric, what in (("rise_t", "the target"), ("rise_g", "the generation")):
         if excluded := group.excluded(metric):
             lines.append(
-                f"{excluded} examples are left out of the deletion metrics of {what}: emptying the prompt does "
-                "not make it less probable."
+                f"{excluded} examples are left out of the deletion metrics of {what}: emptying the prompt "
+                "does not make it less probable."
             )
     for method, reasons in group.skipped.items():
         lines += [f"`{method}` skipped {count} examples: {why}." for why, count in reasons.items()]

@@ -66,7 +66,7 @@ class Group:
         return [one[seed] for seed in seeds], [two[seed] for seed in seeds]
 
     def excluded(self, metric: str) -> int:
-        """Return how many examples a deletion metric leaves out, because emptying the prompt changes nothing."""
+        """Return how many examples a deletion metric leaves out: emptying the prompt changes nothing."""
         return max(
             (sum(v is None for v in found.get(metric, {}).values()) for found in self.methods.values()),
             default=0,

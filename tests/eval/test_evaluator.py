@@ -1,0 +1,100 @@
+"""Whole evaluations: on the default model, resumed, and where there is nothing to measure."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flashtrace_agent.eval.evaluator import Effort, evaluate
+from flashtrace_agent.eval.plots import write_plots
+from flashtrace_agent.eval.records import Records
+from flashtrace_agent.eval.report import markdown
+from flashtrace_agent.eval.scorers import CannotRunError, Floats, Random, Scorer, scorer_named
+from flashtrace_agent.eval.summary import groups, to_dict
+from flashtrace_agent.eval.tasks import TASKS, Puzzle, Task
+from flashtrace_agent.message import Message
+from flashtrace_agent.prompt.rendering import render_prompt
+
+from ..conftest import command
+
+
+class Impossible(Task):
+    """Nobody knows the answer."""
+
+    name = "impossible"
+    about = "a number nobody knows"
+
+    def puzzle(self, rng: random.Random) -> Puzzle:
+        return Puzzle((Message("user", "Hi."),), ("Hi",), ("7301943",), max_new_tokens=2)
+
+
+class Unable(Scorer):
+    """A method that cannot run here."""
+
+    name = "unable"
+    passes = "none"
+
+    def score(self, attributor: Any, example: Any) -> Floats:
+        raise CannotRunError("it is not made for this")
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("name", [name for name in TASKS if name != "chain"])
+def test_puzzles_repeat_by_seed_and_hold_their_evidence_once(name: str, default_model: Any) -> None:
+    task = TASKS[name]()
+    for seed in range(20):
+        puzzle = task.puzzle(random.Random(seed))
+        assert puzzle == task.puzzle(random.Random(seed))
+        text = render_prompt(default_model.tokenizer, puzzle.messages, puzzle.tools).text
+        assert [text.count(part) for part in puzzle.evidence] == [1] * len(puzzle.evidence)
+
+
+@pytest.mark.model
+@pytest.mark.slow
+def test_an_interrupted_run_goes_on_where_it_stopped(default_model: Any, tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    effort = Effort(examples=1, groups=4, subsets=0)
+    tasks = [TASKS["extractive_qa"]()]
+    ticks: list[str] = []
+    evaluate(
+        default_model, tasks, [scorer_named("flashtrace"), Random()], effort, Records(path), tick=ticks.append
+    )
+    lines = path.read_text().splitlines()
+    assert ticks == ["extractive_qa"]
+    path.write_text("\n".join(lines[:-1]) + '\n{"kind": "sco')  # the last line was being written
+    evaluate(default_model, tasks, [scorer_named("flashtrace"), Random(), Unable()], effort, Records(path))
+    again = Records(path)
+    scores = {line["method"]: line for line in again.of_kind("score")}
+    assert scores["flashtrace"] == json.loads(lines[-2])
+    assert scores["random"]["metrics"] == json.loads(lines[-1])["metrics"]
+    assert scores["unable"]["skipped"] == "it is not made for this"
+    assert (
+        scores["flashtrace"]["metrics"]["comprehensiveness_g"]
+        > scores["random"]["metrics"]["comprehensiveness_g"]
+    )
+
+
+@pytest.mark.model
+def test_a_task_the_model_fails_gives_no_numbers(default_model: Any, tmp_path: Path) -> None:
+    records = Records(None)
+    evaluate(default_model, [Impossible()], [Random()], Effort(examples=2, groups=4, subsets=0), records)
+    [group] = groups(records)
+    assert group.too_few
+    assert group.tried == 8
+    assert to_dict([group])["groups"][0]["methods"] == {}
+    text = markdown([group], {"model": "smollm2"}, "flashtrace-agent eval", "flashtrace")
+    assert "Too few right answers" in text
+    assert write_plots([group], tmp_path) == []
+
+
+def test_an_unknown_task_or_method_is_named() -> None:
+    done = command("eval", "--task", "haystack")
+    assert done.returncode == 1
+    assert "needle" in done.stderr
+    done = command("eval", "--method", "guess")
+    assert done.returncode == 1
+    assert "flashtrace:generation" in done.stderr
