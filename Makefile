@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STORE ?=
 
 # A plain torch would draw gigabytes of CUDA packages, so constraints.txt pins the CPU set-up's
-# version; where an NVIDIA driver answers, that line is left out and the CUDA build is taken.
+# version; where an NVIDIA driver answers, its line and triton's are left out and the CUDA build is taken.
 CUDA := $(shell nvidia-smi -L >/dev/null 2>&1 && echo yes)
 
 .PHONY: demo test lint types unit oldest setup setup-dev model programs clean
@@ -24,7 +24,7 @@ setup-dev: $(VENV)/.ready-dev
 $(VENV)/constraints.txt: constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("flashtrace-agent needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(if $(CUDA),grep -v '^torch==' constraints.txt > $@,cp constraints.txt $@)
+	$(if $(CUDA),grep -vE '^(torch|triton)==' constraints.txt > $@,cp constraints.txt $@)
 
 $(VENV)/.ready-demo: pyproject.toml $(VENV)/constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check setuptools -c $(VENV)/constraints.txt

@@ -46,6 +46,8 @@ class LayerCapture:
         scaling: multiplies query·key.
         window: a row sees this many keys, itself included; None for all.
         softcap: logits are squashed to ±softcap by tanh; None for not at all.
+        log_sums: float32 (H, R) log-sum-exp of each row's logits, kept by the first hop that
+            computes it on a GPU.
     """
 
     query: Tensor
@@ -56,6 +58,7 @@ class LayerCapture:
     scaling: float
     window: int | None
     softcap: float | None
+    log_sums: Tensor | None = None
 
 
 @dataclass(slots=True)

@@ -68,16 +68,12 @@ def _layer_scores(
 ) -> Tensor:
     """Return e of one layer, float64 (M, N)."""
     device = layer.key.device
-    rows, used, weights = rows[used].to(device), used.to(device), weights.to(device)
+    used, weights = used.to(device), weights.to(device)
     projection = _projection(layer, family, module)
     residual = torch.matmul(weights, layer.residual[used].float())  # (M, d), r
     if layer.row_scale is not None:
         weights = weights * layer.row_scale[used]  # w_i / rms_i
-    picked = LayerCapture(
-        layer.query[:, used], layer.key, layer.value, layer.residual, None,
-        layer.scaling, layer.window, layer.softcap,
-    )  # fmt: skip
-    sums = weighted_column_sums(picked, rows, weights)  # (M, H, N)
+    sums = weighted_column_sums(layer, rows, used, weights)  # (M, H, N)
     value = layer.value.float()
     if projection.value_bias is not None:
         value = value - projection.value_bias  # (H_kv, N, d_h)

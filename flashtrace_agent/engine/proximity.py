@@ -11,13 +11,16 @@ prox(z, y) = max(0, ‖y‖₁ − ‖y − z‖₁) for z_j^h = s_j^h · W_O^h 
    almost none, and the (tokens × d) product shrinks to a few percent of itself. Nothing is
    approximated: what is skipped is zero.
 
-This form also avoids the cancellation of two large norms in float32.
+This form also avoids the cancellation of two large norms in float32. On a GPU a kernel takes the
+blocks; in torch they are taken one after the other, growing as less is needed of them.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+from .kernels import kernels_serve
 
 _SLACK = 1.0 + 1e-4
 """Widens the bound, so that its own rounding cannot drop a dimension that counts."""
@@ -56,23 +59,49 @@ def token_proximity(
     reach, order = reach.sort(dim=1, descending=True)  # (H, N)
     needed = (size / weight_norms.clamp_min(torch.finfo(torch.float32).tiny)).double()
     needed, dimension = needed.sort(dim=1)  # (H, d)
-    signed_weight = sign[None, :, None] * weight  # (H, d, d_h)
-    signed_weight = signed_weight.gather(1, dimension[..., None].expand_as(signed_weight))
-    ceiling = size[dimension]  # (H, d)
+    reach = reach.double() * _SLACK
+    sums = column_sums.gather(1, order)  # (H, N)
+    arguments = (value, weight, sums, order, reach, dimension, needed, target)
+    if kernels_serve(target.device):
+        from .kernels.excess import sorted_excess
 
-    excess = torch.zeros_like(linear)  # (H, N) in sorted order
+        excess = sorted_excess(*arguments)
+    else:
+        excess = _sorted_excess(*arguments)
+    prox = linear.gather(1, order) - 2.0 * excess  # (H, N) in sorted order
+    prox = prox.clamp_min(0.0).double()
+    return torch.zeros(n_tokens, dtype=torch.float64, device=target.device).index_add(
+        0, order.reshape(-1), prox.reshape(-1)
+    )
+
+
+def _sorted_excess(
+    value: Tensor,
+    weight: Tensor,
+    sums: Tensor,
+    order: Tensor,
+    reach: Tensor,
+    dimension: Tensor,
+    needed: Tensor,
+    target: Tensor,
+) -> Tensor:
+    """Return Σ_d max(0, σ_d z_d − |y_d|), float32 (H, N); arguments as in `kernels.excess.sorted_excess`."""
+    heads, n_tokens = sums.shape
+    signed_weight = torch.sign(target)[None, :, None] * weight  # (H, d, d_h)
+    signed_weight = signed_weight.gather(1, dimension[..., None].expand_as(signed_weight))
+    ceiling = target.abs()[dimension]  # (H, d)
+    head = torch.arange(heads, device=target.device)[:, None] // (heads // value.shape[0])  # (H, 1), KV head
+    excess = torch.zeros_like(sums)
+    limit = _MAX_ELEMENTS.get(target.device.type, 1 << 22)
     start = 0
     block = 32
-    limit = _MAX_ELEMENTS.get(target.device.type, 1 << 22)
-    head = torch.arange(heads, device=target.device)[:, None] // groups  # (H, 1), the KV head of each head
     while start < n_tokens:
-        bound = reach[:, start : start + 1].double() * _SLACK  # (H, 1), the largest of the block
+        bound = reach[:, start : start + 1]  # (H, 1), the largest of the block
         width = int((needed < bound).sum(dim=1).max())
         if width == 0:
             break  # no later token reaches any dimension either
         stop = min(n_tokens, start + max(1, min(block, limit // (heads * width))))
-        chosen = order[:, start:stop]  # (H, block)
-        scaled = value[head, chosen] * column_sums.gather(1, chosen)[..., None]  # (H, block, d_h), s·v
+        scaled = value[head, order[:, start:stop]] * sums[:, start:stop, None]  # (H, block, d_h), s·v
         # (H, block, width): σ_d z_d − |y_d|, the subtraction folded into the product
         over = torch.baddbmm(
             ceiling[:, None, :width], scaled, signed_weight[:, :width].transpose(1, 2), beta=-1.0
@@ -80,11 +109,7 @@ def token_proximity(
         excess[:, start:stop] = over.clamp_min_(0.0).sum(dim=-1)
         start = stop
         block *= 2
-    prox = linear.gather(1, order) - 2.0 * excess  # (H, N) in sorted order
-    prox = prox.clamp_min(0.0).double()
-    return torch.zeros(n_tokens, dtype=torch.float64, device=target.device).index_add(
-        0, order.reshape(-1), prox.reshape(-1)
-    )
+    return excess
 
 
 def residual_proximity(residual: Tensor, target: Tensor) -> Tensor:

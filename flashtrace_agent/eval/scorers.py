@@ -88,9 +88,12 @@ class AttentionMean(Scorer):
         rows = np.concatenate([np.arange(span.start, span.end) for span in example.target])
         capture = attributor.capture(example.ids, rows)
         weights = torch.ones(1, len(rows), device=capture.layers[0].key.device)
-        total = sum(weighted_column_sums(layer, capture.rows, weights)[0].mean(0) for layer in capture.layers)
-        assert isinstance(total, torch.Tensor)
-        return total.double().cpu().numpy()
+        used = torch.arange(len(rows))
+        total = np.zeros(len(example.ids))
+        for layer in capture.layers:
+            sums = weighted_column_sums(layer, capture.rows, used, weights)[0]  # (H, N)
+            total += sums.mean(dim=0).double().cpu().numpy()
+        return total
 
 
 class Random(Scorer):

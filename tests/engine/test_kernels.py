@@ -1,0 +1,154 @@
+"""The Triton kernels against the plain torch they replace: on a GPU, or under Triton's interpreter."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+if DEVICE == "cpu":
+    os.environ["TRITON_INTERPRET"] = "1"  # read when a kernel is defined
+pytest.importorskip("triton", reason="Triton is not installed")
+
+from flashtrace_agent.engine import column_sums, proximity  # noqa: E402
+from flashtrace_agent.engine.attributor import Attributor  # noqa: E402
+from flashtrace_agent.engine.capture import LayerCapture  # noqa: E402
+from flashtrace_agent.engine.kernels import column_sums as sum_kernels  # noqa: E402
+from flashtrace_agent.engine.kernels.excess import sorted_excess  # noqa: E402
+
+from . import oracle  # noqa: E402
+from .test_against_oracle import ANSWER, REASONING, N, assert_totals_agree, token_ids  # noqa: E402
+from .tiny_models import CONFIGS, tiny_model  # noqa: E402
+
+VIEWS = [(None, None), (37, None), (None, 3.0), (5, 2.0)]
+
+
+def _layer(
+    seed: int, n: int, kv_heads: int, groups: int, head_dim: int, dtype: torch.dtype
+) -> tuple[LayerCapture, torch.Tensor]:
+    g = torch.Generator().manual_seed(seed)
+    rows = torch.nonzero(torch.rand(n, generator=g) < 0.4).flatten()
+    rows = rows if len(rows) else torch.tensor([n - 1])
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=g).to(DEVICE, dtype)
+
+    layer = LayerCapture(
+        query=normal(kv_heads * groups, len(rows), head_dim),
+        key=normal(kv_heads, n, head_dim),
+        value=normal(kv_heads, n, head_dim),
+        residual=normal(len(rows), 8),
+        row_scale=None,
+        scaling=head_dim**-0.5,
+        window=None,
+        softcap=None,
+    )
+    return layer, rows.to(DEVICE)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(("window", "softcap"), VIEWS)
+@pytest.mark.parametrize(
+    ("n", "kv_heads", "groups", "head_dim", "targets"), [(150, 2, 2, 24, 3), (65, 1, 3, 64, 17)]
+)
+def test_column_sums(
+    dtype: torch.dtype, window: int | None, softcap: float | None,
+    n: int, kv_heads: int, groups: int, head_dim: int, targets: int,
+) -> None:  # fmt: skip
+    """Grouped queries, odd head sizes, more targets than a tile holds, rows with gaps."""
+    layer, rows = _layer(n, n, kv_heads, groups, head_dim, dtype)
+    layer.window, layer.softcap = window, softcap
+    weights = torch.rand(targets, len(rows), generator=torch.Generator().manual_seed(1)).to(DEVICE)
+    view = (layer.scaling, window, softcap)
+    log_sums = sum_kernels.row_log_sums(layer.query, layer.key, rows, *view)
+    ours = sum_kernels.column_sums(layer.query, layer.key, rows, log_sums, weights, *view)
+    expected = column_sums._tiled_column_sums(layer, layer.query, rows, weights)
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5 * float(expected.max()))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("n", "kv_heads", "groups", "head_dim", "d"), [(150, 2, 2, 24, 100), (63, 1, 3, 64, 65)]
+)
+def test_proximity(
+    monkeypatch: pytest.MonkeyPatch,
+    dtype: torch.dtype,
+    n: int,
+    kv_heads: int,
+    groups: int,
+    head_dim: int,
+    d: int,
+) -> None:
+    """With sums over many orders of magnitude, and dimensions where the target is zero."""
+    g = torch.Generator().manual_seed(d)
+    heads = kv_heads * groups
+    sums = torch.rand(heads, n, generator=g) * 10.0 ** torch.randint(-5, 2, (heads, n), generator=g)
+    value = torch.randn(kv_heads, n, head_dim, generator=g).to(dtype).float()
+    weight = torch.randn(heads, d, head_dim, generator=g).to(dtype).float()
+    target = torch.randn(d, generator=g) * 10.0 ** torch.randint(-2, 3, (d,), generator=g)
+    target[::7] = 0.0
+    arguments = [tensor.to(DEVICE) for tensor in (sums, value, weight, weight.norm(dim=-1), target)]
+    expected = _in_torch(monkeypatch, arguments)
+    calls: list[int] = []
+
+    def counted(*inner: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        return sorted_excess(*inner)
+
+    monkeypatch.setattr("flashtrace_agent.engine.kernels.excess.sorted_excess", counted)
+    monkeypatch.setattr(proximity, "kernels_serve", lambda device: True)
+    ours = proximity.token_proximity(*arguments)
+    assert calls
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=2e-5 * float(expected.max()))
+
+
+def _in_torch(monkeypatch: pytest.MonkeyPatch, arguments: list[torch.Tensor]) -> torch.Tensor:
+    monkeypatch.setattr(proximity, "kernels_serve", lambda device: False)
+    return proximity.token_proximity(*arguments)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_whole_hops_through_the_kernels_agree_with_the_oracle(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every architecture, both hops, in float32."""
+    monkeypatch.setattr(column_sums, "kernels_serve", lambda device: True)
+    monkeypatch.setattr(proximity, "kernels_serve", lambda device: True)
+    model, ids = tiny_model(name), token_ids()
+    result = Attributor(model.to(DEVICE), None).attribute(ids, ANSWER, REASONING)
+    layers = oracle.observe(model.cpu(), ids)
+    weights = torch.zeros(N, dtype=torch.float64)
+    weights[ANSWER.start : ANSWER.end] = 1.0
+    for computed in result.hops:
+        totals = oracle.hop_totals(layers, weights)
+        assert_totals_agree(computed.scores, totals)
+        weights = torch.zeros(N, dtype=torch.float64)
+        weights[REASONING.start : REASONING.end] = totals[REASONING.start : REASONING.end]
+
+
+@pytest.mark.slow
+def test_kernels_compile_for_gpus_that_are_not_here() -> None:
+    """Half precision reaches the tensor cores, and every tile fits an 8.6 GPU's 99 KB of shared memory."""
+    outcome = subprocess.run(
+        [sys.executable, "-m", "tests.engine.compile_kernels"],
+        cwd=Path(__file__).parents[2],
+        env={name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    compiled = json.loads(outcome.stdout)
+    assert {entry["kernel"] for entry in compiled} == {
+        "_log_sums_kernel",
+        "_column_sums_kernel",
+        "_excess_kernel",
+    }
+    for entry in compiled:
+        assert entry["tensor_cores"] == (entry["dtype"] == "bfloat16"), entry
+        assert entry["shared_bytes"] <= 99 * 1024, entry
