@@ -22,6 +22,7 @@ from .frame import CommandGroup, start
 from .import_traces import import_traces
 from .list_traces import list_traces
 from .models import app as models_app
+from .send import send
 from .show import show
 from .worker import worker
 
@@ -46,6 +47,7 @@ app.command("bench")(bench)
 app.command("eval")(evaluate)
 app.command("export")(export)
 app.command("import")(import_traces)
+app.command("send")(send)
 app.command("delete")(delete)
 app.add_typer(db_app, name="db")
 app.add_typer(models_app, name="models")

@@ -115,7 +115,7 @@ def _add_model(trace: Trace, node: Node, calls: Calls) -> None:
     step.model = reading.model
     step.finish_reason = reading.finish_reason
     step.usage = reading.usage
-    step.settings = dict(reading.settings)
+    step.settings = {**reading.settings, "otel_span": node.span.key}
     if step.input != reading.input:
         # Chat clients do not send earlier reasoning back, whatever the framework keeps of it:
         # with it, no reported prompt length could be met. That it was there is noted.
