@@ -11,11 +11,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from .attribution import Attribution
 from .errors import TargetError
 from .prompt.segmentation import step_segments
 from .prompt.targets import resolve_target, step_targets
-from .span import Span, subtract_spans
+from .span import Span, merge_spans, subtract_spans
 from .trace import Fidelity, Step
 
 if TYPE_CHECKING:
@@ -43,6 +46,55 @@ def explain_step(
         TargetError: if the step has no ids, no completion, or no such target.
         SequenceError: if the ids do not fit the model.
     """
+    ids, written = known_ids(step)
+    tokenizer = attributor.tokenizer
+    chosen = (
+        step_targets(tokenizer, step)
+        if targets is None
+        else {name: resolve_target(tokenizer, step, name) for name in targets}
+    )
+    if not chosen:
+        return []
+    through = [_written_before(spans, written) for spans in chosen.values()]
+    results = attributor.attribute_many(ids, list(chosen.values()), through, hops=hops, method=method)
+    segments = tuple(step_segments(tokenizer, step))
+    fidelity = str(step.fidelity or Fidelity.APPROXIMATE)
+    return [
+        replace(result, target_name=name, segments=segments, fidelity=fidelity)
+        for name, result in zip(chosen, results, strict=True)
+    ]
+
+
+def explain_words(
+    attributor: Attributor,
+    step: Step,
+    weights: Sequence[npt.NDArray[np.float64]],
+    *,
+    hops: int = 1,
+    method: str = "flashtrace",
+) -> list[Attribution]:
+    """Attribute some of the words a model step wrote, given by weights, sharing one forward pass.
+
+    Args:
+        weights: for each target the weight of every token, float64 (N,), positive in the completion.
+
+    Other arguments and errors are those of `explain_step`.
+    """
+    ids, written = known_ids(step)
+    targets = [merge_spans(Span(at, at + 1) for at in np.flatnonzero(each).tolist()) for each in weights]
+    through = [_written_before(spans, written) for spans in targets]
+    results = attributor.attribute_many(ids, list(weights), through, hops=hops, method=method)
+    segments = tuple(step_segments(attributor.tokenizer, step))
+    fidelity = str(step.fidelity or Fidelity.APPROXIMATE)
+    return [replace(result, segments=segments, fidelity=fidelity) for result in results]
+
+
+def known_ids(step: Step) -> tuple[list[int], int]:
+    """Return a model step's token ids (N,) and where its completion begins.
+
+    Raises:
+        TargetError: if it is no model step, its ids are unknown, or it wrote nothing.
+    """
     if step.kind != "model":
         raise TargetError(f"Step {step.id} is a {step.kind} step; only model steps can be attributed.")
     ids = step.token_ids
@@ -53,23 +105,7 @@ def explain_step(
         )
     if not step.completion_ids:
         raise TargetError(f"Step {step.id} has an empty completion; there is nothing to attribute.")
-    tokenizer = attributor.tokenizer
-    chosen = (
-        step_targets(tokenizer, step)
-        if targets is None
-        else {name: resolve_target(tokenizer, step, name) for name in targets}
-    )
-    if not chosen:
-        return []
-    written = len(ids) - len(step.completion_ids)
-    through = [_written_before(spans, written) for spans in chosen.values()]
-    results = attributor.attribute_many(ids, list(chosen.values()), through, hops=hops, method=method)
-    segments = tuple(step_segments(tokenizer, step))
-    fidelity = str(step.fidelity or Fidelity.APPROXIMATE)
-    return [
-        replace(result, target_name=name, segments=segments, fidelity=fidelity)
-        for name, result in zip(chosen, results, strict=True)
-    ]
+    return ids, len(ids) - len(step.completion_ids)
 
 
 def _written_before(target: Sequence[Span], written: int) -> tuple[Span, ...] | None:

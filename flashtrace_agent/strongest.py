@@ -1,30 +1,36 @@
-"""The few words that hold most of a text's score."""
+"""The few words that hold most of a segment's score."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _LIMIT = 3
 
+Stretch = tuple[Sequence[str], Sequence[float]]
+"""The text and the score of each token of a contiguous stretch."""
 
-def strongest_words(pieces: Sequence[str], scores: Sequence[float], limit: int = _LIMIT) -> list[str]:
-    """Return the words with most of the score, in reading order.
+
+def strongest_words(stretches: Iterable[Stretch], limit: int = _LIMIT) -> str:
+    """Return the words with most of the score, in reading order, with spaces between them.
 
     A word is a run of tokens without white space between them, so that “sof” + “as” reads “sofas”.
 
     Args:
-        pieces: the text of each token of one segment.
-        scores: their scores, one each.
+        stretches: where the segment lies in the sequence; words do not reach across.
         limit: how many words.
     """
-    words: list[tuple[float, int, str]] = []
-    for position, (piece, score) in enumerate(zip(pieces, scores, strict=True)):
-        joined = position and not piece[:1].isspace() and not pieces[position - 1][-1:].isspace()
-        if joined:
-            before = words[-1]
-            words[-1] = (before[0] + float(score), before[1], before[2] + piece)
-        else:
-            words.append((float(score), position, piece))
-    words = [word for word in words if any(character.isalnum() for character in word[2])]
-    strongest = sorted(words, key=lambda word: -word[0])[:limit]
-    return [word[2].strip() for word in sorted(strongest, key=lambda word: word[1])]
+    words: list[list[tuple[str, float]]] = []
+    for pieces, scores in stretches:
+        before = " "
+        for piece, score in zip(pieces, scores, strict=True):
+            if before[-1:].isspace() or piece[:1].isspace():
+                words.append([])
+            words[-1].append((piece, float(score)))
+            before = piece or before
+    ranked: list[tuple[float, int, str]] = []
+    for position, word in enumerate(words):
+        text = "".join(piece for piece, _ in word).strip()
+        if any(character.isalnum() for character in text):
+            ranked.append((sum(score for _, score in word), position, text))
+    strongest = sorted(ranked, key=lambda word: -word[0])[:limit]
+    return " ".join(text for _, _, text in sorted(strongest, key=lambda word: word[1]))

@@ -230,6 +230,23 @@ class AttributionRow(Base):
     hop_scores: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+class TrajectoryRow(Base):
+    """One target traced back through its run, as `Trajectory.to_dict`.
+
+    `id` is a digest over step, target, method and hops, so writing the same again replaces it.
+    """
+
+    __tablename__ = "trajectories"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    step_id: Mapped[str] = mapped_column(Id, ForeignKey("steps.id", ondelete="CASCADE"), index=True)
+    target_name: Mapped[str] = mapped_column(Label)
+    method: Mapped[str] = mapped_column(Label)
+    hop_count: Mapped[int]
+    model: Mapped[str] = mapped_column(Label)
+    data: Mapped[Any] = mapped_column(Json)
+
+
 class JobRow(Base):
     """One attribution to be computed.
 

@@ -19,6 +19,7 @@ from flashtrace_agent import forking
 from flashtrace_agent.attribution import Attribution
 from flashtrace_agent.errors import StoreError
 from flashtrace_agent.trace import Step, Trace, utc_now
+from flashtrace_agent.trajectory import Trajectory
 
 from .attributions import read_attributions, read_summaries, write_attribution_row
 from .database import explained_errors, open_engine, shown_url
@@ -32,6 +33,7 @@ from .steps import read_steps, write_step_rows
 from .summary import TraceSummary
 from .totals import refresh_totals
 from .traces import ensure_trace_rows, list_trace_rows, read_trace, resolve_id, write_trace_row
+from .trajectories import read_trajectories, write_trajectory_row
 
 if TYPE_CHECKING:
     from .check import Problem
@@ -134,6 +136,19 @@ class Store:
         return self._write_shared(
             lambda connection, shared: write_attribution_row(connection, shared, step_id, attribution)
         )
+
+    def write_trajectory(self, trajectory: Trajectory) -> str:
+        """Store a target traced back through its run and return its id.
+
+        One with the same step, target, method and hops is replaced.
+        """
+        with self._write() as connection:
+            return write_trajectory_row(connection, trajectory)
+
+    def get_trajectories(self, trace_id: str) -> list[Trajectory]:
+        """Return what was traced back through a trace, in the order of the targets' steps."""
+        with self._read() as reading:
+            return read_trajectories(reading, trace_id)
 
     @property
     def jobs(self) -> JobQueue:

@@ -11,11 +11,20 @@ from flashtrace_agent.errors import FlashTraceError
 from flashtrace_agent.trace import Step, Trace
 
 from .console import open_console, print_json
-from .options import JsonOption, StepOption, StoreOption, TraceArgument, open_existing_store
+from .options import (
+    DtypeOption,
+    JsonOption,
+    ModelOption,
+    StepOption,
+    StoreOption,
+    TraceArgument,
+    open_existing_store,
+)
 from .step_choice import choose_step
 
 if TYPE_CHECKING:
     from flashtrace_agent.store import Store
+    from flashtrace_agent.trajectory import Trajectory
 
 Summaries = dict[str, list[dict[str, Any]]]
 
@@ -30,11 +39,37 @@ def show(
             "--html", metavar="FILE", help="Write the attributions as a standalone page.", show_default=False
         ),
     ] = None,
+    trajectory: Annotated[
+        bool,
+        typer.Option("--trajectory", help="Trace the final answer back through all steps of the run."),
+    ] = False,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target",
+            metavar="TARGET",
+            help="With --trajectory: trace this back, as in tool_name or argument:NAME, from --step "
+            "or from the last step that has it.",
+            show_default=False,
+        ),
+    ] = None,
+    model: ModelOption = None,
+    dtype: DtypeOption = "auto",
     store: StoreOption = None,
 ) -> None:
     """Show a trace and what each of its choices drew on."""
+    if target is not None and not trajectory:
+        raise typer.BadParameter("add --trajectory to trace a target back", param_hint="--target")
     with open_existing_store(store) as opened:
         trace = opened.get_trace(trace_id)
+        if trajectory:
+            from flashtrace_agent.following import choose_target
+
+            from .trajectory import trace_back
+
+            wanted = choose_target(trace, choose_step(trace, step) if step else None, target)
+            _print_trajectory(trace, trace_back(opened, trace, *wanted, model, dtype), as_json)
+            return
         chosen = trace.steps if step is None else [choose_step(trace, step)]
         if html is not None:
             _write_page(opened, trace, chosen, html)
@@ -46,6 +81,15 @@ def show(
     from .trace_tree import trace_tree
 
     open_console().print(trace_tree(trace, chosen, summaries))
+
+
+def _print_trajectory(trace: Trace, found: Trajectory, as_json: bool) -> None:
+    if as_json:
+        print_json(found.to_dict())
+        return
+    from .trajectory_tree import trajectory_tree
+
+    open_console().print(trajectory_tree(trace, found))
 
 
 def trace_json(trace: Trace, steps: list[Step], summaries: Summaries) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from flashtrace_agent.strongest import strongest_words
+
 from .console import one_line
 
 if TYPE_CHECKING:
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
     from flashtrace_agent.trace import Step
 
 _SHOWN = 3
-_WORDS = 3
 
 
 def print_sources(console: Console, found: list[tuple[Step, Attribution]]) -> None:
@@ -39,7 +40,7 @@ def sources_line(attribution: Attribution, indent: str = "  ") -> Text:
     named = [share for share in shares if share.name != "template"]
     parts = []
     for share in named[:_SHOWN]:
-        words = strongest_words(attribution, share.name)
+        words = _words(attribution, share.name)
         quoted = f" “{words}”" if words else ""
         parts.append(f"{share.name}{quoted} {share.share:.0%}")
     template = sum(share.share for share in shares if share.name == "template")
@@ -49,24 +50,10 @@ def sources_line(attribution: Attribution, indent: str = "  ") -> Text:
     return line
 
 
-def strongest_words(attribution: Attribution, segment_name: str) -> str:
-    """Return the few words of a segment that hold most of its score, in reading order.
-
-    A word is a run of tokens without white space between them, so that “sof” + “as” reads “sofas”.
-    """
-    words: list[tuple[float, int, str]] = []
-    for segment in attribution.segments:
-        if segment.name != segment_name:
-            continue
-        for position in range(segment.span.start, segment.span.end):
-            piece, score = attribution.tokens[position], float(attribution.scores[position])
-            joined = words and position > segment.span.start and not piece[:1].isspace()
-            joined = joined and not attribution.tokens[position - 1][-1:].isspace()
-            if joined:
-                before = words[-1]
-                words[-1] = (before[0] + score, before[1], before[2] + piece)
-            else:
-                words.append((score, position, piece))
-    words = [word for word in words if any(character.isalnum() for character in word[2])]
-    strongest = sorted(words, key=lambda word: -word[0])[:_WORDS]
-    return one_line(" ".join(word[2].strip() for word in sorted(strongest, key=lambda word: word[1])), 48)
+def _words(attribution: Attribution, segment_name: str) -> str:
+    spans = [segment.span for segment in attribution.segments if segment.name == segment_name]
+    stretches = (
+        (attribution.tokens[span.start : span.end], attribution.scores[span.start : span.end].tolist())
+        for span in spans
+    )
+    return one_line(strongest_words(stretches), 48)

@@ -32,20 +32,18 @@ class Draft:
     text: str = ""
     note: str = ""
     mass: dict[Flow, float] = field(default_factory=dict)
-    pieces: Sequence[str] = ()
-    scores: Mass | None = None
+    seen: dict[tuple[str, ...], Mass] = field(default_factory=dict)
 
     def describe(self, pieces: Sequence[str], scores: Mass) -> None:
-        """Take in the segment's tokens and their scores, added to those of other prompts."""
-        if self.scores is None:
-            self.pieces, self.scores = pieces, np.array(scores)
-            self.text = self.text or "".join(pieces)[:TEXT_LIMIT]
-        elif len(self.pieces) == len(pieces):
-            self.scores = self.scores + scores
+        """Take in a stretch of the segment with its scores, added to those in other prompts."""
+        stretch = tuple(pieces)
+        self.seen[stretch] = self.seen[stretch] + scores if stretch in self.seen else np.array(scores)
 
     def finish(self) -> Node:
         """Return the node."""
-        words = "" if self.scores is None else " ".join(strongest_words(self.pieces, self.scores.tolist()))
+        text = self.text or " … ".join("".join(stretch) for stretch in self.seen)
+        words = strongest_words((stretch, scores.tolist()) for stretch, scores in self.seen.items())
+        named = self.kind != "template"  # which repeats what it says all over the prompt
         return Node(
             id=self.id,
             kind=self.kind,
@@ -54,8 +52,8 @@ class Draft:
             mass=self.mass.get("words", 0.0),
             choice=self.mass.get("choice", 0.0),
             end=self.end,
-            text=self.text,
-            words=words[:TEXT_LIMIT] if self.kind != "template" else "",
+            text=text[:TEXT_LIMIT] if named else "",
+            words=words[:TEXT_LIMIT] if named else "",
             note=self.note,
         )
 

@@ -106,7 +106,14 @@ def test_an_older_store_is_upgraded_with_its_content(store_url: str) -> None:
         step = make_model_step(trace)
         store.write_step(step)
         with store._write() as connection:
-            for table in ("trace_facets", "jobs", "message_traces", "message_words", "message_numbers"):
+            for table in (
+                "trajectories",
+                "trace_facets",
+                "jobs",
+                "message_traces",
+                "message_words",
+                "message_numbers",
+            ):
                 connection.exec_driver_sql(f"DROP TABLE {table}")
             indexed = ("name_id", "prompt_version_id", "started_at_id", "tokens_id", "fidelity_id")
             indexes = ["ix_steps_errors", "ix_traces_latency", "ix_traces_errors"]

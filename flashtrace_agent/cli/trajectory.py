@@ -1,0 +1,56 @@
+"""Find a trajectory in the store, or compute and store it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flashtrace_agent.trace import Step, Trace
+from flashtrace_agent.trajectory import Trajectory
+
+from .options import load_attributor
+
+if TYPE_CHECKING:
+    from flashtrace_agent.store import Store
+
+HOPS = 1
+METHOD = "flashtrace"
+
+
+def trace_back(
+    opened: Store, trace: Trace, step: Step, target: str, model: str | None, dtype: str
+) -> Trajectory:
+    """Return where a target of a step came from, across the run.
+
+    A stored answer is used unless another model is asked for.
+
+    Raises:
+        TargetError: if the step cannot be attributed or has no such target.
+        ModelFileError: if the model cannot be loaded.
+    """
+    for known in opened.get_trajectories(trace.id):
+        asked = (known.step_id, known.target_name, known.method, known.hops)
+        if asked == (step.id, target, METHOD, HOPS) and model in (None, known.model):
+            return known
+    found = _compute(trace, step, target, model, dtype)
+    opened.write_trajectory(found)
+    return found
+
+
+def _compute(trace: Trace, step: Step, target: str, model: str | None, dtype: str) -> Trajectory:
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from flashtrace_agent.explain import known_ids
+    from flashtrace_agent.following.with_model import explain_trajectory
+
+    known_ids(step)  # says what is missing before a model is loaded
+    numbers = {each.id: number for number, each in enumerate(trace.steps, 1)}
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("Loading the model", total=None)
+        attributor = load_attributor(model, step.model, dtype)
+
+        def tell(visited: Step) -> None:
+            progress.update(bar, description=f"Tracing back, now at step {numbers[visited.id]}")
+
+        return explain_trajectory(attributor, trace, step, target, hops=HOPS, method=METHOD, on_step=tell)

@@ -1,0 +1,72 @@
+"""Trace a target back through a run with the model that wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from flashtrace_agent.attribution import Attribution
+from flashtrace_agent.explain import explain_step, explain_words, known_ids
+from flashtrace_agent.prompt.segmentation import step_segments
+from flashtrace_agent.segment import Segment
+from flashtrace_agent.trace import Step, Trace
+from flashtrace_agent.trajectory import Trajectory
+
+from .build import build_trajectory
+from .carrying import Mass
+
+if TYPE_CHECKING:
+    from flashtrace_agent.engine.attributor import Attributor
+
+
+def explain_trajectory(
+    attributor: Attributor,
+    trace: Trace,
+    step: Step,
+    target: str,
+    *,
+    hops: int = 1,
+    method: str = "flashtrace",
+    on_step: Callable[[Step], None] | None = None,
+) -> Trajectory:
+    """Trace a target of a step back through the run: one forward pass for each step that matters.
+
+    Args:
+        attributor: holds the model that wrote the run.
+        trace: the run.
+        step: a model step of it with known token ids.
+        target: a name as `step_targets` gives them, or ``START:END`` in tokens.
+        hops: how many times influence on a step's own words is passed on within it.
+        method: a registered method.
+        on_step: called with each step just before it is attributed, the target's own first.
+
+    Raises:
+        TargetError: if the step cannot be attributed or has no such target.
+        SequenceError: if the ids do not fit the model.
+    """
+    explainer = _ModelExplainer(attributor, hops, method, on_step or (lambda _: None))
+    return build_trajectory(trace, step, target, explainer)
+
+
+class _ModelExplainer:
+    """An `Explainer` over a loaded model."""
+
+    def __init__(
+        self, attributor: Attributor, hops: int, method: str, on_step: Callable[[Step], None]
+    ) -> None:
+        self._attributor = attributor
+        self._hops = hops
+        self._method = method
+        self._on_step = on_step
+
+    def named(self, step: Step, target: str) -> Attribution:
+        self._on_step(step)
+        return explain_step(self._attributor, step, [target], hops=self._hops, method=self._method)[0]
+
+    def weighted(self, step: Step, weights: Sequence[Mass]) -> list[Attribution]:
+        self._on_step(step)
+        return explain_words(self._attributor, step, weights, hops=self._hops, method=self._method)
+
+    def segments(self, step: Step) -> list[Segment]:
+        known_ids(step)
+        return step_segments(self._attributor.tokenizer, step)

@@ -1,0 +1,40 @@
+"""Trajectories are kept with their run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from flashtrace_agent.errors import StoreError
+from flashtrace_agent.store import Store
+from flashtrace_agent.trajectory import Edge, Node, Trajectory
+
+from .examples import make_model_step, make_trace
+
+
+def test_what_was_written_is_read(store: Store) -> None:
+    """One of the same step, target, method and hops replaces it; it goes with its run."""
+    trace = make_trace()
+    step = make_model_step(trace)
+    nodes = (
+        Node("target", "target", "answer", step.id, 1.0, 0.0, end=False, text="seven \ud83d"),
+        Node("user", "user", "user", None, 1.0, 0.0, end=True, words="How many"),
+    )
+    found = Trajectory(
+        trace.id, step.id, "answer", "seven", nodes, (Edge("user", "target", 1.0, "words"),), (step.id,),
+        "flashtrace", 1, "smollm2",
+    )  # fmt: skip
+    with pytest.raises(StoreError, match="write the step first"):
+        store.write_trajectory(found)
+    store.write_trace(trace)
+    store.write_step(step)
+    store.write_trajectory(replace(found, model="another"))
+    store.write_trajectory(found)
+    store.write_trajectory(replace(found, target_name="tool_name"))
+    first, second = store.get_trajectories(trace.id)
+    assert first == found
+    assert second.target_name == "tool_name"
+    store.delete_trace(trace.id)
+    assert store.get_trajectories(trace.id) == []
+    assert store.describe()["rows"]["trajectories"] == 0
