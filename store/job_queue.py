@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, func, select, text, update
+from sqlalchemy import Connection, delete, func, select, text, update
 from sqlalchemy.orm import Session, aliased
 
 from flashtrace_agent.attribution import Attribution
@@ -27,6 +27,7 @@ from flashtrace_agent.trace import utc_now
 from .attributions import write_attribution_row
 from .column_types import compact_json
 from .filter_sql import filter_condition
+from .job_list import JobState, dead_jobs, jobs_of_step, open_jobs
 from .schema import OPEN_JOBS, AttributionRow, JobRow, StepRow, TraceRow
 from .shared_rows import SharedRows
 from .upsert import insert_new
@@ -242,11 +243,33 @@ class JobQueue:
         """Give a job back untouched, as a worker does that is told to stop; False if not ours."""
         return self._end(job, status="queued", due_at=utc_now(), attempts=job.attempts - 1, lease=None)
 
-    def retry(self) -> int:
-        """Queue all dead jobs again, as if they had never been tried; return how many."""
+    def retry(self, job_id: str | None = None) -> int:
+        """Queue all dead jobs again, or one finished job, as if never tried; return how many."""
         values = {"status": "queued", "attempts": 0, "due_at": utc_now(), "finished_at": None}
+        which = [JobRow.status == "dead"]
+        if job_id is not None:
+            which = [JobRow.id == job_id, JobRow.status.in_(("dead", "done"))]
         with self._write() as connection:
-            return connection.execute(update(JobRow).where(JobRow.status == "dead").values(**values)).rowcount
+            return connection.execute(update(JobRow).where(*which).values(**values)).rowcount
+
+    def cancel(self, job_id: str) -> bool:
+        """Take a job that is not done out of the queue; False if there is none.
+
+        A worker that is computing it finishes, but can no longer write what it found.
+        """
+        mine = (JobRow.id == job_id, JobRow.status != "done")
+        with self._write() as connection:
+            return connection.execute(delete(JobRow).where(*mine)).rowcount == 1
+
+    def open(self, limit: int = 100) -> list[JobState]:
+        """Return jobs that are queued or being computed, in the order workers take them."""
+        with self._read() as reading:
+            return open_jobs(reading, limit)
+
+    def of_step(self, step_id: str) -> list[JobState]:
+        """Return every job of a step, the oldest first."""
+        with self._read() as reading:
+            return jobs_of_step(reading, step_id)
 
     def counts(self) -> dict[str, int]:
         """Return how many jobs are ``queued``, ``leased``, ``done`` and ``dead``."""
@@ -263,12 +286,10 @@ class JobQueue:
         with self._read() as reading:
             return reading.scalar(select(func.min(JobRow.due_at)).where(text(OPEN_JOBS)))
 
-    def dead(self, limit: int = 20) -> list[tuple[str, str]]:
-        """Return step id and error of dead jobs, the latest first."""
-        query = select(JobRow.step_id, JobRow.error).where(JobRow.status == "dead")
+    def dead(self, limit: int = 20) -> list[JobState]:
+        """Return jobs that failed for good, the latest first."""
         with self._read() as reading:
-            rows = reading.execute(query.order_by(JobRow.finished_at.desc()).limit(limit))
-            return [(step_id, error) for step_id, error in rows]
+            return dead_jobs(reading, limit)
 
     def _end(self, job: Job, **values: object) -> bool:
         with self._write() as connection:

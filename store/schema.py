@@ -285,3 +285,13 @@ class JobRow(Base):
         ),
         Index(None, "status"),
     )
+
+
+class WorkerRow(Base):
+    """A running worker and when it last gave a sign of life; `id` is its name."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    started_at: Mapped[datetime] = mapped_column(UtcTime)
+    seen_at: Mapped[datetime] = mapped_column(UtcTime)

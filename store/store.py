@@ -34,6 +34,7 @@ from .summary import TraceSummary
 from .totals import refresh_totals
 from .traces import ensure_trace_rows, list_trace_rows, read_trace, resolve_id, write_trace_row
 from .trajectories import read_trajectories, write_trajectory_row
+from .workers import Workers
 
 if TYPE_CHECKING:
     from .check import Problem
@@ -154,6 +155,11 @@ class Store:
     def jobs(self) -> JobQueue:
         """The queue of attributions to be computed."""
         return JobQueue(self._write, self._write_shared, self._read, self._engine.dialect.name)
+
+    @property
+    def workers(self) -> Workers:
+        """The workers that are running."""
+        return Workers(self._write, self._read)
 
     def mark_incomplete(self, trace_id: str, reason: str = "") -> None:
         """State that a run was cut off: it and its steps without an end become ``incomplete``.

@@ -55,6 +55,13 @@ def work(
     Raises:
         ModelFileError, UnsupportedModelError: from `explain`; the job is given back.
     """
+    with store.workers.announced(worker):
+        yield from _work(store, explain, worker, stop, watch, lease_s)
+
+
+def _work(
+    store: Store, explain: Explain, worker: str, stop: threading.Event, watch: bool, lease_s: float
+) -> Iterator[Outcome]:
     queue = store.jobs
     while not stop.is_set():
         jobs = queue.lease(worker, seconds=lease_s)

@@ -61,7 +61,7 @@ def worker(
         dead = opened.jobs.dead(3) if counts["dead"] else []
     typer.echo("Jobs: " + ", ".join(f"{number} {status}" for status, number in counts.items()))
     if dead:
-        reasons = "; ".join(f"step {step_id}: {error}" for step_id, error in dead)
+        reasons = "; ".join(f"step {job.step_id}: {job.error}" for job in dead)
         raise FlashTraceError(f"{counts['dead']} jobs failed for good, so look at why ({reasons}).")
 
 

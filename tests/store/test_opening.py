@@ -108,6 +108,7 @@ def test_an_older_store_is_upgraded_with_its_content(store_url: str) -> None:
         with store._write() as connection:
             for table in (
                 "trajectories",
+                "workers",
                 "trace_facets",
                 "jobs",
                 "message_traces",
