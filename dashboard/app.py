@@ -21,6 +21,10 @@ ICON = (
 STYLE = """<style>
 .stMainBlockContainer { padding: 4.6rem 2.5rem 3rem; max-width: 125rem; }
 .stMainBlockContainer h2 { padding: 0 0 .2rem; }
+.st-key-request-open [data-testid="stIconMaterial"] { animation: turn 1.6s linear infinite; }
+.st-key-request-open button [data-testid="stIconMaterial"] { animation: none; }
+@keyframes turn { to { transform: rotate(360deg); } }
+@media (prefers-reduced-motion: reduce) { .st-key-request-open * { animation: none !important; } }
 </style>"""
 
 st.set_page_config(page_title="flashtrace-agent", page_icon=ICON, layout="wide")

@@ -6,12 +6,14 @@ channel: what a trace says reaches the browser as data and never as markup.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import streamlit as st
 
 from flashtrace_agent.attribution import Attribution
 from flashtrace_agent.html import heatmap_script, heatmap_style, viewer_data
+from flashtrace_agent.span import Span
 
 # Streamlit calls the function again on every rerun; the same picture is left alone, so the
 # reader keeps the place in the text, and a new one keeps the chosen hop and contrast.
@@ -19,7 +21,7 @@ _MOUNT = """
 const drawn = new WeakMap();
 
 export default function (component) {
-  const { data, parentElement } = component;
+  const { data, parentElement, setTriggerValue } = component;
   let root = parentElement.querySelector(".ft-root");
   if (!root) {
     root = document.createElement("div");
@@ -29,14 +31,56 @@ export default function (component) {
   const before = drawn.get(root);
   const content = JSON.stringify(data);
   if (before && before.content === content) return;
-  drawn.set(root, { content, state: flashtraceHeatmap(root, data, before && before.state) });
+  const events = {
+    pick: (range) => setTriggerValue("picked", range),
+    go: (target) => setTriggerValue("went", { step: target.step, name: target.name }),
+  };
+  drawn.set(root, { content, state: flashtraceHeatmap(root, data, before && before.state, events) });
 }
 """
 
 
-def heatmap(attributions: Sequence[Attribution], key: str) -> None:
-    """Show the heat map and the ranking of segments of `attributions`, the first one chosen."""
+def heatmap(
+    attribution: Attribution,
+    key: str,
+    *,
+    parts: dict[str, tuple[Span, ...]],
+    influence: Sequence[dict[str, Any]],
+    pending: Sequence[Span] = (),
+    on_pick: Callable[[int, int], None],
+    on_go: Callable[[str, str], None],
+) -> None:
+    """Show the heat map and the ranking of segments of an attribution.
+
+    Args:
+        attribution: what is shown.
+        key: the component's key in the session.
+        parts: the named parts of the completion, which a click chooses.
+        influence: for the reverse view, targets of the trace: ``{"step", "where", "name", "text",
+            "shown", "shares": {segment: share}}``.
+        pending: tokens whose explanation has been asked for.
+        on_pick: called with the tokens [start, end) the reader chose to have explained.
+        on_go: called with step and target the reader chose in the reverse view.
+    """
     mount = st.components.v2.component(
         "flashtrace_heatmap", css=heatmap_style(), js=heatmap_script() + _MOUNT
     )
-    mount(data=viewer_data(attributions), key=key)
+
+    def picked() -> None:
+        start, end = st.session_state[key].picked
+        on_pick(int(start), int(end))
+
+    def went() -> None:
+        chosen = st.session_state[key].went
+        on_go(str(chosen["step"]), str(chosen["name"]))
+
+    data = viewer_data([attribution]) | {
+        "parts": [{"name": name, "spans": _pairs(spans)} for name, spans in parts.items()],
+        "influence": list(influence),
+        "pending": _pairs(pending),
+    }
+    mount(data=data, key=key, on_picked_change=picked, on_went_change=went)
+
+
+def _pairs(spans: Sequence[Span]) -> list[list[int]]:
+    return [[span.start, span.end] for span in spans]

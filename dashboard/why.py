@@ -10,14 +10,25 @@ from flashtrace_agent.attribution import Attribution
 from flashtrace_agent.dashboard.data import attribute_command, open_store, position_of
 from flashtrace_agent.dashboard.heatmap import heatmap
 from flashtrace_agent.dashboard.links import TRACE, TRACES, asked, query, settle
+from flashtrace_agent.dashboard.queueing import request, show_request, show_worker_hint
+from flashtrace_agent.dashboard.targets import (
+    Choice,
+    choices,
+    influence,
+    name_of,
+    named_parts,
+    parse_span,
+)
 from flashtrace_agent.dashboard.text import call_text, clip, plain
 from flashtrace_agent.errors import StoreError
 from flashtrace_agent.html import render_html
+from flashtrace_agent.span import Span
 from flashtrace_agent.trace import Step, Trace
 
 
 def _choose_step(trace: Trace, models: Sequence[Step]) -> Step:
     by_id = {step.id: step for step in models}
+    key = f"why-step-{trace.id}"
     wanted = asked("step")
     step = next((one for one in models if wanted and one.id.startswith(wanted)), None)
     if wanted and step is None:
@@ -28,7 +39,7 @@ def _choose_step(trace: Trace, models: Sequence[Step]) -> Step:
         index=list(by_id).index((step or models[0]).id),
         format_func=lambda step_id: _step_label(trace, by_id[step_id]),
         label_visibility="collapsed",
-        key=f"why-step-{trace.id}",
+        key=key,
     )
     return by_id[chosen]
 
@@ -41,37 +52,103 @@ def _step_label(trace: Trace, step: Step) -> str:
     return f"{number} · {clip(', '.join(said), 60)}"
 
 
-def _choose_target(step: Step, attributions: Sequence[Attribution]) -> Attribution:
-    """Let the reader choose among the targets; those computed in several ways are told apart."""
-    names = [one.target_name for one in attributions]
-    wanted = asked("target")
-    linked = step.id.startswith(asked("step") or "")  # else the address is still that of the step before
-    if wanted and linked and wanted not in names:
-        st.info(f"The target {plain(clip(wanted))} has not been attributed yet\\.", icon=":material/info:")
-    index = names.index(wanted) if wanted in names else 0
+def _target_key(step_id: str) -> str:
+    return f"target-{step_id}"
 
-    def label(number: int) -> str:
-        one = attributions[number]
-        how = f" ({one.method}, {len(one.hops)} passes)" if names.count(one.target_name) > 1 else ""
-        return f"{plain(one.target_name)} **{plain(clip(one.target_text, 32))}**{plain(how)}"
+
+def _note_wish(step_id: str) -> None:
+    """Note that the reader chose a target, so that it is queued without a further question."""
+    _wishes().add(step_id)
+
+
+def _wishes() -> set[str]:
+    found: set[str] = st.session_state.setdefault("wishes", set())
+    return found
+
+
+def _choose_target(step: Step, attributions: Sequence[Attribution]) -> Choice | None:
+    """Let the reader choose among the targets; those not computed yet are marked with a ring."""
+    key = _target_key(step.id)
+    linked = step.id.startswith(asked("step") or "")  # else the address is still that of the step before
+    wanted = asked("target") if linked else None
+    chosen_before = st.session_state.get(key)
+    found = choices(step, attributions, chosen_before or wanted)
+    by_id = {choice.id: choice for choice in found}
+    if not by_id:
+        return None
+    if wanted and chosen_before is None and wanted not in (choice.name for choice in found):
+        st.info(f"This step has no target {plain(clip(wanted))}\\.", icon=":material/info:")
+    if chosen_before not in by_id:
+        st.session_state[key] = next(
+            (choice.id for choice in found if choice.name == wanted), next(iter(by_id))
+        )
+
+    def label(choice_id: str) -> str:
+        choice = by_id[choice_id]
+        mark = "" if choice.attribution else ":material/radio_button_unchecked: "
+        return f"{mark}{plain(choice.id)} **{plain(clip(choice.text, 32))}**"
 
     chosen = st.segmented_control(
-        "Target: explain this part of what the model wrote",
-        range(len(attributions)),
-        default=index,
+        "Explain this part of what the model wrote, or click or drag over its tokens below",
+        list(by_id),
         required=True,
         format_func=label,
-        key=f"target-{step.id}",
+        key=key,
+        on_change=_note_wish,
+        args=(step.id,),
     )
-    return attributions[chosen if chosen is not None else index]
+    return by_id[chosen] if chosen is not None else found[0]
+
+
+def _show_picture(trace: Trace, step: Step, attributions: Sequence[Attribution], choice: Choice) -> None:
+    """Show the heat map of what was chosen; while that is being computed, of what was seen before."""
+    seen = f"seen-{step.id}"
+    shown = choice.attribution
+    pending: list[Span] = []
+    parts = named_parts(step, attributions)
+    if shown is None:
+        shown = next(
+            (one for one in attributions if one.target_name == st.session_state.get(seen)), attributions[0]
+        )
+        span = parse_span(choice.name, attributions)
+        pending = list(parts.get(choice.name, () if span is None else (span,)))
+    st.session_state[seen] = shown.target_name
+    names = {one.target_name: one.target for one in attributions}
+
+    def pick(start: int, end: int) -> None:
+        st.session_state[_target_key(step.id)] = name_of(Span(start, end), parts | names)
+        _note_wish(step.id)
+
+    def go(step_id: str, target: str) -> None:
+        st.session_state[f"why-step-{trace.id}"] = step_id
+        st.session_state[_target_key(step_id)] = target
+
+    heatmap(
+        shown,
+        key=f"heatmap-{step.id}",
+        parts=parts,
+        influence=influence(trace, step, shown.target_name, open_store().attribution_summaries(trace.id)),
+        pending=pending,
+        on_pick=pick,
+        on_go=go,
+    )
 
 
 def _empty(trace: Trace, step: Step) -> None:
+    """Offer to explain a step nothing is known about yet."""
     with st.container(border=True, width=820):
-        st.subheader("This step has not been attributed yet", anchor=False)
-        st.write("Compute it with this command, then refresh:")
+        st.subheader("This step has not been explained yet", anchor=False)
+        if step.token_ids is None:
+            reason = plain(step.fidelity_reason or "only its text was recorded")
+            st.write(f"The token ids of this step are not known \\({reason}\\), so it cannot be explained\\.")
+            return
+        st.write("A worker can explain everything the step wrote, or the part chosen above:")
+        if st.button("Explain everything", type="primary", icon=":material/play_arrow:"):
+            request(step, None)
+            st.rerun()
+        st.caption("Or compute it from a shell, then refresh:")
         st.code(attribute_command(trace, step), language="bash", wrap_lines=True)
-        st.button("Refresh", icon=":material/refresh:")
+    show_worker_hint()
 
 
 def _show(trace: Trace, models: Sequence[Step]) -> None:
@@ -96,13 +173,27 @@ def _show(trace: Trace, models: Sequence[Step]) -> None:
         )
     if step.fidelity_reason:
         st.caption(plain(f"Token ids are {step.fidelity}: {step.fidelity_reason}"))
-    if not attributions:
-        settle(trace=trace.id, step=step.id, target=asked("target"))
-        _empty(trace, step)
+    explicit = asked("target") is not None or step.id in _wishes()
+    choice = _choose_target(step, attributions)
+    if choice is None:
+        settle(trace=trace.id, step=step.id)
+        st.info("The model wrote nothing in this step, so there is nothing to explain.")
         return
-    chosen = _choose_target(step, attributions)
-    settle(trace=trace.id, step=step.id, target=chosen.target_name)
-    heatmap([chosen], key=f"heatmap-{step.id}")
+    settle(trace=trace.id, step=step.id, target=choice.name if explicit or attributions else None)
+    if choice.attribution is None and (attributions or explicit):
+        show_request(step, choice.name, f"{choice.name} “{clip(choice.text, 60)}”", queue_now=explicit)
+    if attributions:
+        _show_picture(trace, step, attributions, choice)
+    else:
+        _show_all(trace, step)
+
+
+def _show_all(trace: Trace, step: Step) -> None:
+    """Show what became of the request to explain all of a step, or offer it."""
+    if any(job.targets is None for job in open_store().jobs.of_step(step.id)):
+        show_request(step, None, "everything this step wrote", queue_now=False)
+    else:
+        _empty(trace, step)
 
 
 def main() -> None:

@@ -1,9 +1,9 @@
 """Attributions as one standalone HTML page: a token heat map and the ranking of segments.
 
 The page asks nothing of the network: style, script and data are inside it, and its content
-security policy forbids the browser anything else. `heatmap.js` and `heatmap.css` draw the
-picture; the dashboard uses the same two files on the same `viewer_data`, so a saved page
-and the dashboard show the same thing.
+security policy forbids the browser anything else. The files in `heatmap/` draw the picture; the
+dashboard uses them too, on the same `viewer_data`, so a saved page and the dashboard show the
+same thing.
 """
 
 from __future__ import annotations
@@ -34,6 +34,23 @@ FIDELITY_HELP = {
     "approximate": "Only the text was known, or a stand-in model was used: read the scores with care.",
 }
 
+SCRIPTS = (
+    "text.js",
+    "find.js",
+    "reading.js",
+    "layout.js",
+    "fold.js",
+    "line.js",
+    "lines.js",
+    "controls.js",
+    "side.js",
+    "tip.js",
+    "pick.js",
+    "keyboard.js",
+    "viewer.js",
+)
+"""What the viewer is made of, in `heatmap/`, in the order in which it is put together."""
+
 _START = """
 flashtraceHeatmap(
   document.getElementById("heatmap"),
@@ -50,7 +67,7 @@ def render_html(attributions: Sequence[Attribution], title: str = "What the mode
     """
     script = heatmap_script() + _START
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    return Template(_asset("heatmap_page.html")).substitute(
+    return Template(_asset("page.html")).substitute(
         title=_markup(title),
         style=heatmap_style(),
         data=_script_json(viewer_data(attributions)),
@@ -60,7 +77,7 @@ def render_html(attributions: Sequence[Attribution], title: str = "What the mode
 
 
 def viewer_data(attributions: Sequence[Attribution]) -> dict[str, Any]:
-    """Return what `heatmap.js` draws, JSON-ready.
+    """Return what the viewer draws, JSON-ready.
 
     Attributions of the same step share their tokens, which are held once in ``sequences``.
     Each attribution has ``views``: the final score, then one per hop, with each segment's
@@ -92,8 +109,8 @@ def viewer_data(attributions: Sequence[Attribution]) -> dict[str, Any]:
 
 
 def heatmap_script() -> str:
-    """Return the JavaScript that defines ``flashtraceHeatmap(root, data, state)``."""
-    return _asset("heatmap.js")
+    """Return the JavaScript that defines ``flashtraceHeatmap(root, data, state, events)``."""
+    return "\n".join(map(_asset, SCRIPTS))
 
 
 def heatmap_style() -> str:
@@ -170,4 +187,4 @@ def _markup(text: str) -> str:
 
 @cache
 def _asset(name: str) -> str:
-    return files(__package__ or "flashtrace_agent").joinpath(name).read_text(encoding="utf-8")
+    return files(__package__ or "flashtrace_agent").joinpath("heatmap", name).read_text(encoding="utf-8")

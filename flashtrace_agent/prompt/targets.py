@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any
 
+from flashtrace_agent.completion import Completion, parse_completion
 from flashtrace_agent.errors import TargetError
 from flashtrace_agent.span import Span
 from flashtrace_agent.trace import Step
@@ -20,11 +24,35 @@ def step_targets(tokenizer: Any, step: Step) -> dict[str, tuple[Span, ...]]:
     and is no target. A token that straddles a target's edge is part of it.
     """
     token_text, completion = parse_step(tokenizer, step)
-    offset = len(step.prompt_ids or [])
+    return _named(completion, token_text.span, len(step.prompt_ids or []))
+
+
+def text_targets(tokens: Sequence[str], written: int) -> dict[str, tuple[Span, ...]]:
+    """Return the same from the texts of a step's tokens, where there is no tokenizer at hand.
+
+    Args:
+        tokens: text of each token of prompt and completion, as in `Attribution.tokens`.
+        written: how many of them are the prompt.
+    """
+    pieces = tokens[written:]
+    ends = list(accumulate(map(len, pieces)))
+    in_reasoning = "".join(tokens[max(written - 16, 0) : written]).rstrip().endswith("<think>")
+
+    def span(start: int, end: int) -> Span:
+        first = bisect_right(ends, start)
+        return Span(first, bisect_left(ends, end) + 1) if start < end else Span(first, first)
+
+    return _named(parse_completion("".join(pieces), in_reasoning=in_reasoning), span, written)
+
+
+def _named(
+    completion: Completion, span_of: Callable[[int, int], Span], offset: int
+) -> dict[str, tuple[Span, ...]]:
+    """Name a completion's parts; `span_of` turns a range of its characters into its tokens."""
     targets: dict[str, tuple[Span, ...]] = {}
 
     def add(name: str, *ranges: tuple[int, int]) -> None:
-        spans = (token_text.span(start, end) for start, end in ranges)
+        spans = (span_of(start, end) for start, end in ranges)
         found = tuple(Span(offset + span.start, offset + span.end) for span in spans if span)
         if found:
             targets[name] = found

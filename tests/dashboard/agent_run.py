@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -202,6 +202,21 @@ def attribute(writer: Writer, target_name: str, target: Span, through: Span, see
         fidelity="exact",
         segments=tuple(writer.segments),
         settings={"hops": 1},
+    )
+
+
+def attribute_like(known: Attribution, target: str) -> Attribution:
+    """Return an attribution of the span `target` in the sequence of another one."""
+    span = Span.parse(target)
+    scores = known.scores.copy()
+    scores[span.start :] = 0
+    return replace(
+        known,
+        target=(span,),
+        target_name=target,
+        through=(),
+        scores=scores / scores.sum(),
+        hops=(Hop(scores, 0.0),),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -10,8 +11,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from .agent_run import Run
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
@@ -23,6 +28,11 @@ ARGUMENTS = [
     "--no-first-run",
 ]
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "test-output"
+
+PATIENCE_MS = 60_000
+"""The machine may be busy and Streamlit loads its parts lazily."""
+
+SIZES = {"laptop": (1280, 800), "wide": (1920, 1080)}
 
 
 def chromium() -> str:
@@ -61,3 +71,63 @@ def serving(store_url: str, *arguments: str, **environment: str) -> Iterator[str
     finally:
         server.terminate()
         server.communicate(timeout=30)
+
+
+class Watched:
+    """A page that notes what goes wrong in it and whom it asks."""
+
+    def __init__(self, browser: Browser, scheme: str = "light", size: str = "laptop") -> None:
+        width, height = SIZES[size]
+        self.page: Page = browser.new_page(
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if scheme == "dark" else "light",
+        )
+        self.page.set_default_timeout(PATIENCE_MS)
+        self.errors: list[str] = []
+        self.strangers: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", lambda request: self._note(request.url))
+
+    def _note(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https", "ws", "wss") and parts.hostname != "127.0.0.1":
+            self.strangers.append(url)
+
+    def shoot(self, name: str) -> None:
+        """Save a screenshot once nothing is loading any more."""
+        expect(self.page.get_by_test_id("stSkeleton")).to_have_count(0)
+        self.page.wait_for_timeout(300)  # fonts and transitions
+        SCREENSHOTS.mkdir(exist_ok=True)
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+    def close(self) -> None:
+        """Close the page; fail if a script failed or something outside was asked."""
+        self.page.close()
+        assert self.errors == []
+        assert self.strangers == []
+
+
+def bring_into_sight(page: Page, position: int) -> Locator:
+    """Scroll the text until a token is drawn, as only those near the viewport are; return it."""
+    token = page.locator(f'.ft-body .ft-t[data-pos="{position}"]').first
+    pane = page.locator(".ft-text")
+    pane.wait_for()
+    for page_number in range(100):
+        if token.count():
+            return token
+        pane.evaluate("(pane, part) => { pane.scrollTop = part * pane.clientHeight; }", page_number)
+        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 0)))")
+    raise AssertionError(f"token {position} is not in the text")
+
+
+def heat(page: Page, position: int) -> float:
+    """Return the heat a token is drawn with, 0 to 1."""
+    style = bring_into_sight(page, position).get_attribute("style") or ""
+    found = re.search(r"--heat: ([\d.]+)", style)
+    return float(found[1]) if found else 0.0
+
+
+def hottest(run: Run, step: int, target: str) -> int:
+    """Return the position of the strongest token of a target."""
+    attributions = run.attributions[run.trace.steps[step].id]
+    return next(one for one in attributions if one.target_name == target).top(1)[0].position

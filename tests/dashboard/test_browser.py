@@ -3,92 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from flashtrace_agent.html import render_html
 from flashtrace_agent.message import Message, ToolCall, ToolSchema
 
 from .agent_run import Run, build_run
-from .browser import ARGUMENTS, SCREENSHOTS, chromium, serving
+from .browser import SIZES, Watched, bring_into_sight, heat, hottest, serving
 from .conftest import fill
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-PATIENCE_MS = 60_000
-"""The machine may be busy and Streamlit loads its parts lazily."""
-
-SIZES = {"laptop": (1280, 800), "wide": (1920, 1080)}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One Chromium for the module."""
-    expect.set_options(timeout=PATIENCE_MS)
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
-        yield started
-        started.close()
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory, good_run: Run, failed_run: Run) -> Iterator[str]:
-    """The address of a dashboard over a store with three runs."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('store') / 'traces.db'}"
-    fill(url, [build_run(1), failed_run, good_run])
-    with serving(url) as served:
-        yield served
-
-
-class Watched:
-    """A page that notes what goes wrong in it and whom it asks."""
-
-    def __init__(self, browser: Browser, scheme: str = "light", size: str = "laptop") -> None:
-        width, height = SIZES[size]
-        self.page: Page = browser.new_page(
-            viewport={"width": width, "height": height},
-            color_scheme="dark" if scheme == "dark" else "light",
-        )
-        self.page.set_default_timeout(PATIENCE_MS)
-        self.errors: list[str] = []
-        self.strangers: list[str] = []
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("request", lambda request: self._note(request.url))
-
-    def _note(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme in ("http", "https", "ws", "wss") and parts.hostname != "127.0.0.1":
-            self.strangers.append(url)
-
-    def shoot(self, name: str) -> None:
-        """Save a screenshot once nothing is loading any more."""
-        expect(self.page.get_by_test_id("stSkeleton")).to_have_count(0)
-        self.page.wait_for_timeout(300)  # fonts and transitions
-        SCREENSHOTS.mkdir(exist_ok=True)
-        self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
-
-    def close(self) -> None:
-        """Close the page; fail if a script failed or something outside was asked."""
-        self.page.close()
-        assert self.errors == []
-        assert self.strangers == []
-
-
-def heat(page: Page, position: int) -> float:
-    """Return the heat a token is drawn with, 0 to 1."""
-    style = page.locator(f'.ft-t[data-pos="{position}"]').get_attribute("style") or ""
-    found = re.search(r"--heat: ([\d.]+)", style)
-    return float(found[1]) if found else 0.0
-
-
-def hottest(run: Run, step: int, target: str) -> int:
-    """Return the position of the strongest token of a target."""
-    attributions = run.attributions[run.trace.steps[step].id]
-    return next(one for one in attributions if one.target_name == target).top(1)[0].position
 
 
 def test_from_the_list_to_why(browser: Browser, address: str, good_run: Run) -> None:
@@ -112,9 +40,9 @@ def test_from_the_list_to_why(browser: Browser, address: str, good_run: Run) -> 
 
     position = hottest(good_run, 0, "argument:item")
     assert heat(page, position) == 1.0
-    expect(page.locator(".ft-t.ft-target:not(.ft-key .ft-t)")).to_have_text(["lamp"])
+    expect(page.locator(".ft-body .ft-target")).to_have_text(["lamp"])
     expect(page.locator(".ft-ranking:not(.ft-tokens) .ft-row").first).to_contain_text("%")
-    expect(page.locator(".ft-fidelity")).to_contain_text("exact")
+    expect(page.locator(".ft-facts .ft-fidelity")).to_contain_text("exact")
 
     page.locator(".ft-tokens .ft-row").first.click()
     token = page.locator(f'.ft-t[data-pos="{position}"]')
@@ -142,7 +70,8 @@ def test_choosing_target_and_hop_changes_the_picture(browser: Browser, address: 
     assert page.locator(".ft-side").inner_text() != before
     assert heat(page, hottest(good_run, 0, "argument:field")) == 1.0
 
-    page.locator(".ft-views").get_by_text("Hop 0").click()
+    page.locator(".ft-hop").fill("0")
+    expect(page.locator(".ft-hop-name")).to_have_text("Hop 0")
     expect(page.locator(".ft-remaining")).to_contain_text("46.0 %")
     # Hop 0 still has the reasoning's own tokens, which the final score has passed on.
     expect(page.locator(".ft-ranking .ft-row").first).to_contain_text("reasoning")
@@ -229,6 +158,7 @@ def test_standalone_page(browser: Browser, good_run: Run, tmp_path: Path, scheme
     before = heat(page, faint)
     page.get_by_label("Contrast").fill("100")
     assert heat(page, faint) > before
+    bring_into_sight(page, hottest(good_run, 0, "tool_name"))
     assert contrast_at_full_heat(page) >= 4.5
     watched.close()
 
@@ -245,6 +175,7 @@ def test_hostile_tokens_stay_text(browser: Browser, tmp_path: Path, good_run: Ru
     watched = Watched(browser)
     page = watched.page
     page.goto(path.as_uri())
+    bring_into_sight(page, 5)
     expect(page.locator('.ft-t[data-pos="5"]')).to_have_text("</script>")
     expect(page.locator('.ft-t[data-pos="6"]')).to_have_text(tokens[6])
     expect(page.locator('.ft-t[data-pos="7"]')).to_have_text("⟨U+202E⟩evil")

@@ -43,8 +43,8 @@ def test_open_a_demo_trace_choose_a_target_and_see_what_caused_it(demo: Demo) ->
             expect(page.locator(".ft-facts")).to_contain_text(target)
         hottest = recorded["tool_name"].top(1)[0].position
         token = page.locator(f'.ft-t[data-pos="{hottest}"]')
-        expect(token).to_have_attribute("style", re.compile(r"--heat: 1\b"))
         page.locator(".ft-tokens .ft-row").first.click()
+        expect(token).to_have_attribute("style", re.compile(r"--heat: 1\b"))
         token.hover()
         expect(page.get_by_role("tooltip").filter(has=page.locator(".ft-tip-text"))).to_contain_text(
             "rank1 of"

@@ -8,7 +8,7 @@ import pytest
 
 from flashtrace_agent.errors import TargetError
 from flashtrace_agent.message import Message
-from flashtrace_agent.prompt.targets import resolve_target, step_targets
+from flashtrace_agent.prompt.targets import resolve_target, step_targets, text_targets
 from flashtrace_agent.prompt.token_text import TokenText
 from flashtrace_agent.span import Span
 from flashtrace_agent.trace import Step
@@ -49,6 +49,27 @@ def test_every_target_in_order(byte_tokenizer: Any, step: Step) -> None:
         ("invalid_call", ["<tool_call>\nclock()\n</tool_call>"]),
         ("answer", ["One moment.", "So far."]),
     ]
+
+
+@pytest.mark.parametrize("tokenizer", ["byte_tokenizer", "merging_tokenizer"])
+@pytest.mark.parametrize(
+    ("prompt", "written"),
+    [
+        ("Weather?", WRITTEN),
+        ("Weather?", "It is 20 °C — 晴れ 🌤 in Ulm."),
+        ("<think>", "Ulm.</think>\nSunny."),
+        ("Weather?", "<think>no end"),
+        ("Weather?", ""),
+    ],
+)
+def test_targets_are_found_in_texts_alone(
+    request: pytest.FixtureRequest, tokenizer: str, prompt: str, written: str
+) -> None:
+    """Without the tokenizer, the texts of the tokens give the same spans."""
+    chosen = request.getfixturevalue(tokenizer)
+    step = make_step(chosen, [Message("user", prompt)], [], written)
+    pieces = TokenText(chosen, step.token_ids or []).pieces
+    assert text_targets(pieces, len(step.prompt_ids or [])) == step_targets(chosen, step)
 
 
 def test_tokens_longer_than_the_target_are_part_of_it(merging_tokenizer: Any) -> None:
