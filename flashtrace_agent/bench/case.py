@@ -1,14 +1,11 @@
-"""What is measured: a model, a sequence with prompt, reasoning and answer, and subjects to time on it."""
+"""On what is measured: a model, and a sequence with prompt, reasoning and answer."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
 
-import numpy as np
 import torch
 
 from ..engine.attributor import Attributor
@@ -55,13 +52,26 @@ class Case:
             raise FlashTraceError(f"{text!r} is no case; write PROMPT:GENERATED in tokens, as in 1000:500.")
         return cls(int(prompt), int(generated))
 
+    def __str__(self) -> str:
+        """Write it as `parse` reads it."""
+        return f"{self.prompt}:{self.generated}"
 
-def load_subject_model(name: str, shape: str | None) -> Attributor:
-    """Return an attributor over real weights, or over random ones of a named shape."""
+
+def load_subject_model(name: str, shape: str | None, longest: int) -> Attributor:
+    """Return an attributor over real weights, or over random ones of a named shape.
+
+    Args:
+        longest: tokens of the longest sequence to be measured. A model takes it even beyond its
+            context: what it computes there is worth nothing, what it costs is the same.
+    """
     if shape is not None:
-        return random_model(shape)
-    device_map = "auto" if torch.cuda.is_available() else None
-    return Attributor.from_pretrained(name, device_map=device_map)
+        attributor = random_model(shape)
+    else:
+        device_map = "auto" if torch.cuda.is_available() else None
+        attributor = Attributor.from_pretrained(name, device_map=device_map)
+    config = attributor.model.config.get_text_config(decoder=True)
+    config.max_position_embeddings = max(config.max_position_embeddings, longest)
+    return attributor
 
 
 def sequence(attributor: Attributor, case: Case) -> list[int]:
@@ -70,32 +80,3 @@ def sequence(attributor: Attributor, case: Case) -> list[int]:
     ids: list[int] = attributor.tokenizer(" ".join(json.loads(text)), add_special_tokens=False).input_ids
     wanted = case.prompt + case.generated
     return (ids * (wanted // len(ids) + 1))[:wanted]
-
-
-def subjects(attributor: Attributor, case: Case, wanted: list[str]) -> dict[str, Callable[[], Any]]:
-    """Return what to time by name: ``forward``, ``attribution``, ``kept`` and ``flashtrace 0.1.1``."""
-    ids = sequence(attributor, case)
-    device = next(attributor.model.parameters()).device
-    batch = torch.tensor([ids], device=device)
-    first = case.reasoning.start if case.reasoning else case.answer.start
-
-    def forward() -> None:
-        with torch.inference_mode():
-            attributor.model(batch, use_cache=False)
-
-    def attribution() -> None:
-        attributor.attribute(ids, case.answer, case.reasoning)
-
-    available: dict[str, Callable[[], Any]] = {"forward": forward, "attribution": attribution}
-    if "kept" in wanted:
-        capture = attributor.capture(ids, np.arange(first, len(ids)))
-
-        def kept() -> None:
-            attributor.attribute(ids, case.answer, case.reasoning, capture=capture)
-
-        available["kept"] = kept
-    if "reference" in wanted:
-        from .reference import reference_subject
-
-        available["reference"] = reference_subject(attributor, ids, case)
-    return {name: available[name] for name in wanted}

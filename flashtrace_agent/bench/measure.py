@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from ..errors import FlashTraceError
+from .case import Case
 
 
 def interleaved_medians(
@@ -39,12 +40,12 @@ def interleaved_medians(
     return {name: median(values) for name, values in seconds.items()}
 
 
-def peak_memory(model: str, shape: str | None, case: str, subject: str) -> int:
+def peak_memory(model: str, shape: str | None, case: Case, subject: str) -> int:
     """Return the peak bytes a fresh process needs for one run of a subject, weights included.
 
     On a CUDA machine that is what the allocator held on the device; elsewhere resident memory.
     """
-    arguments = json.dumps({"model": model, "shape": shape, "case": case, "subject": subject})
+    arguments = json.dumps({"model": model, "shape": shape, "case": str(case), "subject": subject})
     outcome = subprocess.run(  # noqa: S603 - our own module, arguments as JSON
         [sys.executable, "-m", "flashtrace_agent.bench.measure", arguments],
         capture_output=True,
@@ -65,12 +66,13 @@ def _synchronise() -> None:
 
 def _one_run(arguments: str) -> None:
     """Run one subject once and print the process's peak bytes; the child side of `peak_memory`."""
-    from .case import Case, load_subject_model, subjects
+    from .case import load_subject_model
+    from .subjects import SUBJECTS
 
     wanted = json.loads(arguments)
-    attributor = load_subject_model(wanted["model"], wanted["shape"])
-    run = subjects(attributor, Case.parse(wanted["case"]), [wanted["subject"]])[wanted["subject"]]
-    run()
+    case = Case.parse(wanted["case"])
+    attributor = load_subject_model(wanted["model"], wanted["shape"], case.prompt + case.generated)
+    SUBJECTS[wanted["subject"]].prepare(attributor, case)()
     sys.stdout.write(f"\n{_peak_bytes()}\n")
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from ..engine.attributor import Attributor
 from ..errors import FlashTraceError
-from .case import Case
+from .case import Case, sequence
 
 
-def reference_subject(attributor: Attributor, ids: list[int], case: Case) -> Callable[[], Any]:
+def reference_subject(attributor: Attributor, case: Case) -> Callable[[], Any]:
     """Return a call of its public ``trace`` on the same text, spans and model, with eager attention.
 
     Raises:
@@ -24,6 +24,7 @@ def reference_subject(attributor: Attributor, ids: list[int], case: Case) -> Cal
         raise FlashTraceError(
             "The reference package is not installed; run `pip install 'flashtrace-agent[bench]'`."
         ) from error
+    ids = sequence(attributor, case)
     tokenizer = attributor.tokenizer
     prompt, target = tokenizer.decode(ids[: case.prompt]), tokenizer.decode(ids[case.prompt :])
     # The package re-tokenizes the target, so that its length can differ by a few tokens from ours.

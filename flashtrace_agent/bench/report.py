@@ -11,13 +11,7 @@ import torch
 import transformers
 
 from .. import __version__
-
-LABELS = {
-    "forward": "the model's own SDPA forward",
-    "attribution": "attribution, 1 hop, forward included",
-    "kept": "attribution from a kept capture",
-    "reference": "flashtrace 0.1.1 (public call)",
-}
+from .subjects import SUBJECTS
 
 
 def environment(model: str) -> dict[str, str]:
@@ -44,10 +38,8 @@ def markdown_table(rows: list[dict[str, Any]]) -> str:
     ]
     for row in rows:
         memory = f"{row['peak_bytes'] / 1e9:.2f}" if row["peak_bytes"] else ""
-        lines.append(
-            f"| {row['prompt']:,} + {row['generated']:,} | {LABELS[row['subject']]} | {row['seconds']:.3f} "
-            f"| {row['ratio']:.2f} | {memory} |"
-        )
+        tokens, label = f"{row['prompt']:,} + {row['generated']:,}", SUBJECTS[row["subject"]].label
+        lines.append(f"| {tokens} | {label} | {row['seconds']:.3f} | {row['ratio']:.2f} | {memory} |")
     return "\n".join(lines)
 
 

@@ -29,9 +29,15 @@ def bench(
     cases: Annotated[
         str, typer.Option("--cases", help="PROMPT:GENERATED in tokens, separated by commas.")
     ] = "1000:500",
-    reference: Annotated[
-        bool, typer.Option("--reference", help="Measure flashtrace 0.1.1 too (extra [bench]).")
-    ] = False,
+    subjects: Annotated[
+        str,
+        typer.Option(
+            "--subjects",
+            help="What to time, separated by commas: forward, attribution, kept (from a kept capture), "
+            "ten_targets, generation, generation_kept, tokenwise, reference (flashtrace 0.1.1, extra "
+            "[bench]); or all.",
+        ),
+    ] = "forward,attribution,kept",
     memory: Annotated[bool, typer.Option("--memory", help="Measure peak memory in fresh processes.")] = False,
     repeats: Annotated[int, typer.Option("--repeats", min=1, help="Timed rounds after the warm-up.")] = 5,
     output: Annotated[
@@ -42,19 +48,20 @@ def bench(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Time attribution, the model's own forward and, if asked, the reference package, in one run."""
+    """Time attribution beside the model's own forward and its rivals, in one run on this machine."""
     from rich.console import Console
     from rich.progress import Progress, TimeElapsedColumn
 
-    from flashtrace_agent.bench.case import Case, load_subject_model, subjects
+    from flashtrace_agent.bench.case import Case, load_subject_model
     from flashtrace_agent.bench.measure import interleaved_medians, peak_memory
-    from flashtrace_agent.bench.report import LABELS, environment, markdown_table, write_results
+    from flashtrace_agent.bench.report import environment, markdown_table, write_results
+    from flashtrace_agent.bench.subjects import SUBJECTS, subjects_named
 
     parsed = [Case.parse(text.strip()) for text in cases.split(",")]
     if output is not None and not output.parent.is_dir():
         raise FlashTraceError(f"There is no folder {output.parent} to write {output.name} to; make it first.")
-    wanted = ["forward", "attribution", "kept"] + (["reference"] if reference else [])
-    attributor = load_subject_model(model, shape)
+    wanted = subjects_named(subjects)
+    attributor = load_subject_model(model, shape, max(case.prompt + case.generated for case in parsed))
     rows: list[dict[str, Any]] = []
     columns = (*Progress.get_default_columns(), TimeElapsedColumn())
     # A thread that redraws the bar would take the interpreter from what is being timed.
@@ -63,12 +70,12 @@ def bench(
         steps = len(wanted) * (repeats + 1 + memory)
         bar = progress.add_task("Measuring", total=steps * len(parsed))
         for case in parsed:
-            runs = subjects(attributor, case, wanted)
+            runs = {name: SUBJECTS[name].prepare(attributor, case) for name in wanted}
             seconds = interleaved_medians(runs, repeats, lambda: _advance(progress, bar))
             for name in wanted:
                 peak = 0
                 if memory:
-                    peak = peak_memory(model, shape, f"{case.prompt}:{case.generated}", name)
+                    peak = peak_memory(model, shape, case, name)
                     _advance(progress, bar)
                 rows.append(
                     {
@@ -94,7 +101,7 @@ def bench(
         memory_text = f"{row['peak_bytes'] / 1e9:.2f}" if row["peak_bytes"] else ""
         size = f"{row['prompt']:,} + {row['generated']:,}"
         table.add_row(
-            size, LABELS[row["subject"]], f"{row['seconds']:.3f}", f"{row['ratio']:.2f}", memory_text
+            size, SUBJECTS[row["subject"]].label, f"{row['seconds']:.3f}", f"{row['ratio']:.2f}", memory_text
         )
     console = open_console()
     for fact, value in where.items():

@@ -57,36 +57,45 @@ def test_models_lists_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.model
 @pytest.mark.slow
 def test_bench_prints_seconds_and_ratios_and_keeps_other_sections(tmp_path: Path) -> None:
+    from flashtrace_agent.bench.subjects import SUBJECTS
+
     results = tmp_path / "RESULTS.md"
     results.write_text("# Measurements\n\n## Something else\n\nkept\n", encoding="utf-8")
-    arguments = ["--cases", "60:20", "--repeats", "1", "--reference", "--output", str(results)]
+    arguments = ["--cases", "40:12", "--repeats", "1", "--subjects", "all", "--output", str(results)]
     outcome = command("bench", *arguments, "--json")
     assert outcome.returncode == 0, outcome.stderr
     rows = {row["subject"]: row for row in json.loads(outcome.stdout)["rows"]}
-    assert set(rows) == {"forward", "attribution", "kept", "reference"}
+    assert list(rows) == list(SUBJECTS)
     assert rows["forward"]["ratio"] == 1.0
     assert all(row["seconds"] > 0 for row in rows.values())
     text = results.read_text(encoding="utf-8")
     assert "kept\n" in text
-    assert "| 60 + 20 | flashtrace 0.1.1 (public call) |" in text
+    assert "| 40 + 12 | flashtrace 0.1.1 (public call) |" in text
 
 
 @pytest.mark.model
 @pytest.mark.slow
 def test_peak_memory_is_that_of_a_process_of_its_own() -> None:
     """What this process holds does not count: it holds a gigabyte, the measured one the model."""
+    from flashtrace_agent.bench.case import Case
     from flashtrace_agent.bench.measure import peak_memory
 
     held = bytearray(b"x") * (1 << 30)
-    peak = peak_memory("smollm2", None, "60:20", "kept")
+    peak = peak_memory("smollm2", None, Case(60, 20), "kept")
     assert 500e6 < peak < 1.2e9
     assert len(held) == 1 << 30
 
 
-def test_bench_refuses_what_is_no_case(tmp_path: Path) -> None:
+def test_bench_refuses_what_is_no_case() -> None:
     outcome = command("bench", "--cases", "many:few")
     assert outcome.returncode == 1
     assert "write PROMPT:GENERATED" in outcome.stderr
+
+
+def test_bench_names_its_subjects_when_one_is_unknown() -> None:
+    outcome = command("bench", "--subjects", "speed")
+    assert outcome.returncode == 1
+    assert "choose among forward, attribution" in outcome.stderr
 
 
 def test_a_step_with_an_empty_completion_is_refused(tmp_path: Path) -> None:
