@@ -25,6 +25,7 @@ from .store import Store
 FORMAT = "flashtrace-agent traces"
 VERSION = 1
 
+_LONGEST_HEADER = 4096
 _PAGE = 100
 _BATCH = 200
 
@@ -108,6 +109,16 @@ def import_jsonl(store: Store, path: Path) -> Counts:
             flush()
     flush()
     return counts
+
+
+def is_export(path: Path) -> bool:
+    """Tell by its first line whether a file is one that `export_jsonl` wrote."""
+    try:
+        with path.open("rb") as file:
+            header = json.loads(file.readline(_LONGEST_HEADER))
+        return isinstance(header, dict) and header.get("format") == FORMAT
+    except (OSError, ValueError, RecursionError):
+        return False
 
 
 def _records(store: Store, where: str | None, counts: Counts) -> Iterator[dict[str, Any]]:

@@ -1,24 +1,81 @@
-"""``flashtrace-agent import``: traces from a file that ``export`` wrote."""
+"""``flashtrace-agent import``: traces from a file that ``export`` or another program wrote."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .options import StoreOption, open_store
 
+if TYPE_CHECKING:
+    from flashtrace_agent.store import Store
+
 
 def import_traces(
     path: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A JSON Lines file from `export`.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="A file from `export`, Phoenix spans or Langfuse observations (JSON or JSON Lines), "
+            "a trace.json of the flashtrace package, or an AgentDojo run.",
+            show_default=False,
+        ),
     ],
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            "--tokenizer",
+            metavar="MODEL",
+            help="Folder or Hugging Face id of the recorded model's tokenizer, for token texts and "
+            "segments in files that hold ids alone.",
+            show_default=False,
+        ),
+    ] = None,
     store: StoreOption = None,
 ) -> None:
-    """Read exported traces into the store; those it has already are replaced."""
-    from flashtrace_agent.store.jsonl import import_jsonl
+    """Read traces into the store; those it has already are replaced."""
+    from flashtrace_agent.store.jsonl import import_jsonl, is_export
 
     with open_store(store) as opened:
-        counts = import_jsonl(opened, path)
-    typer.echo(f"Read {counts} from {path}")
+        if is_export(path):
+            typer.echo(f"Read {import_jsonl(opened, path)} from {path}")
+        else:
+            _import_foreign(opened, path, tokenizer)
+
+
+def _import_foreign(opened: Store, path: Path, tokenizer: str | None) -> None:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from flashtrace_agent.integrations.importing import read_file
+    from flashtrace_agent.store.jsonl import Counts
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        reading = progress.add_task(f"Reading {path.name}", total=None)
+        form, found = read_file(path, _tokenizer(tokenizer))
+        progress.remove_task(reading)
+        counts = Counts()
+        for item in progress.track(found, description="Writing"):
+            opened.write_trace(item.trace)
+            opened.write_steps(item.trace.steps)
+            for step_id, attribution in item.attributions:
+                opened.write_attribution(step_id, attribution)
+            counts.traces += 1
+            counts.steps += len(item.trace.steps)
+            counts.attributions += len(item.attributions)
+    typer.echo(f"Read {counts} from {path} ({form})")
+    for item in found[:10]:
+        typer.echo(f"  {item.trace.id}  {item.trace.name}")
+    unnamed = sum(not attribution.segments for item in found for _, attribution in item.attributions)
+    if unnamed:
+        typer.echo(f"{unnamed} attributions lack token texts and segments: add --tokenizer to have them.")
+
+
+def _tokenizer(name: str | None) -> Any:
+    if name is None:
+        return None
+    from flashtrace_agent.prompt.load_tokenizer import load_tokenizer
+
+    return load_tokenizer(name)

@@ -26,3 +26,33 @@ def test_parquet_needs_a_folder(run: Run, trace: Trace, tmp_path: Path) -> None:
     result = run("export", "--format", "parquet", "-o", str(tmp_path / "file"))
     assert result.exit_code == 1
     assert "cannot be written" in result.stderr
+
+
+def test_files_of_other_programs_are_imported(run: Run, shared: Path, tmp_path: Path) -> None:
+    """What was read is said; a damaged file leaves nothing behind."""
+    path = shared / "data" / "flashtrace_traces" / "albania-party-year.json"
+    result = run("import", str(path))
+    assert result.stdout.startswith(
+        f"Read 1 traces, 1 steps and 1 attributions from {path} (flashtrace trace"
+    )
+    [listed] = json.loads(run("list", "--json").stdout)
+    assert listed["name"] == "Year the Albanian ruling party fell"
+    shown = json.loads(run("show", listed["id"], "--json").stdout)
+    assert shown["steps"][0]["attributions"][0]["method"] == "reference flashtrace"
+
+    cut = tmp_path / "cut.json"
+    cut.write_bytes(path.read_bytes()[:5000])
+    result = run("import", str(cut))
+    assert result.exit_code == 1
+    assert "is no JSON" in result.stderr
+    assert len(json.loads(run("list", "--json").stdout)) == 1
+
+
+def test_a_run_without_token_texts_says_how_to_have_them(run: Run, shared: Path) -> None:
+    path = str(shared / "data" / "agentdojo" / "slack_remove_invited_attacker.json")
+    assert "add --tokenizer" in run("import", path).stdout
+    tokenizer = str(shared / "data" / "qwen3_tokenizer")
+    assert "--tokenizer" not in run("import", path, "--tokenizer", tokenizer).stdout
+    result = run("import", path, "--tokenizer", "/nowhere")
+    assert result.exit_code == 1
+    assert "There is no tokenizer" in result.stderr
