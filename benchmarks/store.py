@@ -136,9 +136,11 @@ def measure(folder: Path, steps: int) -> list[tuple[str, str]]:
         found.append(("token ids in prompts and completions", f"{ids:,}"))
         found.append(("bytes per token id, everything included", f"{size / ids:.2f}"))
         filters = [
-            None, "tool = nothing", "model = 'model 1'", "status = error", "session = 'session 3'",
-            "tag = tag3", "tokens > 99999999", "name = 'agent 7' and since 1d", f"text ~ 'result {rare}'",
-            "text ~ 'bako bemi'", "text ~ 'agent'",
+            None, "tool = nothing", "tool = tool_7", "model = 'model 1'", "model ~ 'L 1'", "status = error",
+            "session = 'session 3'", "tag = tag3", "tokens > 99999999", "tokens > 1", "latency > 1h",
+            "fidelity = exact", "since 9999d", "name = 'agent 7' and since 9999d", "error ~ 'nothing'",
+            "tool = tool_7 and not model = 'model 1' and tokens > 1", f"text ~ 'result {rare}'",
+            "text ~ 'bako bemi'", "text ~ 'agent'", "text ~ 'result'", "segment system share > 0.5",
         ]  # fmt: skip
         for where in filters:
             shown = f"ms to list the newest 50{f' where `{where}`' if where else ''}"

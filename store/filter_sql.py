@@ -12,6 +12,7 @@ walks the traces newest first and stops at its limit.
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Sequence
@@ -25,7 +26,7 @@ from sqlalchemy.orm import InstrumentedAttribute, aliased
 from .column_types import compact_json
 from .filter_syntax import AllOf, Comparison, FilterError, Node, Not, ShareCondition, Token, parse_filter
 from .full_text import traces_with_words
-from .schema import FacetRow, StepRow, TagRow, TraceRow
+from .schema import AnnotationRow, FacetRow, StepRow, TagRow, TraceRow
 from .share_sql import share_condition
 from .totals import FIDELITY_ORDER
 from .words import words_of
@@ -86,6 +87,10 @@ class _Compiler:
             "latency": self._latency,
             "started": self._started,
             "text": self._full_text,
+            "label": lambda c: self._annotated(self._words(c, AnnotationRow.label)),
+            "note": lambda c: self._annotated(self._words(c, AnnotationRow.note)),
+            "who": lambda c: self._annotated(self._words(c, AnnotationRow.who)),
+            "score": self._score,
         }
 
     def condition(self, node: Node) -> Condition:
@@ -169,6 +174,14 @@ class _Compiler:
             raise self._mistake(value, "there is no word to look for; write text ~ 'red sofas'.")
         return TraceRow.id.in_(traces_with_words(words, self._dialect))
 
+    # Annotations
+
+    def _score(self, comparison: Comparison) -> Condition:
+        return self._annotated(self._compare(comparison, AnnotationRow.score, self._number))
+
+    def _annotated(self, said: Condition) -> Condition:
+        return TraceRow.id.in_(select(AnnotationRow.trace_id).where(said))
+
     def _share(self, node: ShareCondition) -> Condition:
         match = _AMOUNT.fullmatch(node.number.text)
         if match is None or match[2]:
@@ -207,12 +220,25 @@ class _Compiler:
         self, comparison: Comparison, column: ColumnElement[Any] | Any, read: Callable[[Token], Any]
     ) -> Condition:
         """Compare a number of `_SELF`. As an `IN`, because for a bare range SQLite would walk all traces."""
+        return TraceRow.id.in_(select(_SELF.id).where(self._compare(comparison, column, read)))
+
+    def _compare(
+        self, comparison: Comparison, column: ColumnElement[Any] | Any, read: Callable[[Token], Any]
+    ) -> Condition:
         self._allow(comparison, "=", "<", "<=", ">", ">=")
         compare = _COMPARE[comparison.operator.text]
-        parts = [coerce(compare(column, read(value)), Boolean) for value in comparison.values]
-        return TraceRow.id.in_(select(_SELF.id).where(or_(*parts)))
+        return or_(*(coerce(compare(column, read(value)), Boolean) for value in comparison.values))
 
     # Values
+
+    def _number(self, value: Token) -> float:
+        try:
+            number = float(value.text)
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            raise self._mistake(value, f"{value.text!r} is no number; write one, as in 0.5.")
+        return number
 
     def _count(self, value: Token) -> float:
         match = _AMOUNT.fullmatch(value.text)

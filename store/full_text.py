@@ -64,8 +64,12 @@ def index_messages(connection: Connection, bodies: Mapping[str, Mapping[str, Any
         return
     insert_new(connection, MessageNumberRow, [{"digest": digest} for digest in bodies])
     numbers = sorted((number, digest) for digest, number in _numbers(connection, list(bodies)).items())
-    # In ascending order, which FTS5 takes fastest.
-    rows = [{"id": number, "words": " ".join(message_words(bodies[digest]))} for number, digest in numbers]
+    add_words(connection, [(number, bodies[digest]) for number, digest in numbers])
+
+
+def add_words(connection: Connection, messages: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
+    """Index the words of messages under their numbers, which ascend: FTS5 takes them fastest so."""
+    rows = [{"id": number, "words": " ".join(message_words(body))} for number, body in messages]
     connection.execute(_ADD[connection.dialect.name], rows)
 
 
@@ -123,13 +127,20 @@ def forget_messages(connection: Connection, digests: Sequence[str]) -> None:
 
 def traces_with_words(words: Sequence[str], dialect: str) -> Select[str]:
     """Return the query for the ids of traces with a message that holds all of `words`."""
+    return messages_with_words(words, dialect).with_only_columns(MessageTraceRow.trace_id)
+
+
+def messages_with_words(words: Sequence[str], dialect: str) -> Select[str, int]:
+    """Return the query for messages that hold all of `words`: trace ids and the messages' numbers."""
     if dialect == "postgresql":
         wanted = " & ".join(f"'{word}'" for word in words)  # letters and digits only, see `words_of`
-        numbers = select(_INDEX.c.id).where(column("words").op("@@")(cast(wanted, TSQUERY)))
+        number, matches = _INDEX.c.id, column("words").op("@@")(cast(wanted, TSQUERY))
     else:
         wanted = " ".join(f'"{word}"' for word in words)
-        numbers = select(_INDEX.c.rowid).where(_INDEX.c[INDEX_TABLE].op("MATCH")(wanted))
-    return select(MessageTraceRow.trace_id).where(MessageTraceRow.message_id.in_(numbers))
+        number, matches = _INDEX.c.rowid, _INDEX.c[INDEX_TABLE].op("MATCH")(wanted)
+    # A join, because SQLite gathers what an IN finds first: that took half as long again.
+    query = select(MessageTraceRow.trace_id, MessageTraceRow.message_id)
+    return query.join(_INDEX, number == MessageTraceRow.message_id).where(matches)
 
 
 def _numbers(connection: Connection, digests: Sequence[str]) -> dict[str, int]:

@@ -61,7 +61,7 @@ class JobState:
 
 def open_jobs(session: Session, limit: int) -> list[JobState]:
     """Return jobs that are queued or being computed, in the order workers take them."""
-    order = (JobRow.priority.desc(), JobRow.due_at, JobRow.id)
+    order = (-JobRow.priority, JobRow.due_at, JobRow.id)
     return _read(session, text(f"jobs.{OPEN_JOBS}"), order=order, limit=limit)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,6 +25,7 @@ from flashtrace_agent.errors import StoreError
 from flashtrace_agent.trace import utc_now
 
 from .attributions import write_attribution_row
+from .chains import batches
 from .column_types import compact_json
 from .filter_sql import filter_condition
 from .job_list import JobState, dead_jobs, jobs_of_step, open_jobs
@@ -49,6 +50,7 @@ class Job:
         targets: names of targets; None for everything the step wrote.
         attempts: how often it has been leased, this time included.
         lease: proves that it is still ours.
+        tokens: how long the step's sequence is.
     """
 
     id: str
@@ -59,6 +61,7 @@ class Job:
     priority: int
     attempts: int
     lease: str
+    tokens: int
 
 
 class JobQueue:
@@ -100,12 +103,32 @@ class JobQueue:
         Raises:
             StoreError: if the step is not stored.
         """
-        row = _new_row(step_id, targets, method, hops, priority, max_attempts)
+        return self.enqueue_steps(
+            [step_id], targets, method=method, hops=hops, priority=priority, max_attempts=max_attempts
+        )[0]
+
+    def enqueue_steps(
+        self,
+        step_ids: Sequence[str],
+        targets: Sequence[str] | None = None,
+        *,
+        method: str = "flashtrace",
+        hops: int = 1,
+        priority: int = 0,
+        max_attempts: int = 5,
+    ) -> list[str]:
+        """Queue the attribution of several stored steps, all or none; return the jobs' ids. See `enqueue`."""
+        rows = [_new_row(each, targets, method, hops, priority, max_attempts) for each in step_ids]
         with self._write() as connection:
-            if connection.scalar(select(StepRow.kind).where(StepRow.id == step_id)) is None:
-                raise StoreError(f"Step {step_id} is not in the store: write the step before queueing it.")
-            insert_new(connection, JobRow, [row])
-        return str(row["id"])
+            for batch in batches(step_ids):
+                stored = set(connection.scalars(select(StepRow.id).where(StepRow.id.in_(batch))))
+                for step_id in batch:
+                    if step_id not in stored:
+                        raise StoreError(
+                            f"Step {step_id} is not in the store: write the step before queueing it."
+                        )
+            insert_new(connection, JobRow, rows)
+        return [str(row["id"]) for row in rows]
 
     def enqueue_where(
         self,
@@ -124,39 +147,56 @@ class JobQueue:
         Raises:
             FilterError: if the filter cannot be understood.
         """
+        count = 0
+        for ids in self._unattributed(where, method, queued=False):
+            self.enqueue_steps(ids, method=method, hops=hops, priority=priority, max_attempts=max_attempts)
+            count += len(ids)
+        return count
+
+    def unattributed(self, where: str | None = None, *, method: str = "flashtrace") -> Iterator[str]:
+        """Yield the ids of model steps with known ids and no attribution by a method yet, oldest first.
+
+        Args:
+            where: only in traces this filter finds.
+            method: a registered method.
+
+        Raises:
+            FilterError: if the filter cannot be understood.
+        """
+        for ids in self._unattributed(where, method, queued=True):
+            yield from ids
+
+    def _unattributed(self, where: str | None, method: str, *, queued: bool) -> Iterator[list[str]]:
+        """Yield pages of ids; without `queued`, leave out steps that have a job, whatever became of it."""
         step = aliased(StepRow)  # the filter has its own
         attributed = select(AttributionRow.id).where(
             AttributionRow.step_id == step.id, AttributionRow.method == method
         )
-        queued = select(JobRow.id).where(JobRow.step_id == step.id, JobRow.method == method)
         query = (
             select(step.id)
             .join(TraceRow, TraceRow.id == step.trace_id)
-            .where(
-                step.kind == "model",
-                step.prompt_length > 0,
-                step.completion_length > 0,
-                ~attributed.exists(),
-                ~queued.exists(),
-            )
+            .where(step.kind == "model", step.prompt_length > 0, step.completion_length > 0)
+            .where(~attributed.exists())
             .order_by(step.id)
             .limit(_PAGE)
         )
+        if not queued:
+            job = select(JobRow.id).where(JobRow.step_id == step.id, JobRow.method == method)
+            query = query.where(~job.exists())
         if where is not None:
             query = query.where(filter_condition(where, self._dialect))
-        count = 0
         last = ""
         while True:
-            with self._write() as connection:
-                ids = list(connection.scalars(query.where(step.id > last)))
-                rows = [_new_row(each, None, method, hops, priority, max_attempts) for each in ids]
-                insert_new(connection, JobRow, rows)
+            with self._read() as reading:
+                ids = list(reading.scalars(query.where(step.id > last)))
             if not ids:
-                return count
-            count += len(ids)
+                return
+            yield ids
             last = ids[-1]
 
-    def lease(self, worker: str, *, count: int = 1, seconds: float = LEASE_S) -> list[Job]:
+    def lease(
+        self, worker: str, *, count: int = 1, seconds: float = LEASE_S, only: Sequence[str] | None = None
+    ) -> list[Job]:
         """Take up to `count` jobs that are due: highest priority first, then longest waiting.
 
         A job whose worker died at its last attempt is not taken but marked dead.
@@ -165,15 +205,19 @@ class JobQueue:
             worker: who takes them, for people to read.
             count: how many at most.
             seconds: until when they must be completed, failed or extended.
+            only: the ids of the jobs that may be taken; None for all.
         """
         now = utc_now()
+        tokens = select(StepRow.tokens).where(StepRow.id == JobRow.step_id).scalar_subquery()
         due = (
-            select(JobRow)
+            select(*JobRow.__table__.c, tokens.label("tokens"))
             .where(text(OPEN_JOBS), JobRow.due_at <= now)
-            .order_by(JobRow.priority.desc(), JobRow.due_at, JobRow.id)
+            .order_by(-JobRow.priority, JobRow.due_at, JobRow.id)
             .limit(count)
             .with_for_update(skip_locked=True)
         )
+        if only is not None:
+            due = due.where(JobRow.id.in_(only))
         taken: list[Job] = []
         with self._write() as connection:
             while len(taken) < count:
@@ -206,6 +250,7 @@ class JobQueue:
                             row.priority,
                             row.attempts + 1,
                             lease,
+                            row.tokens or 0,
                         )
                     )
         return taken
@@ -270,6 +315,12 @@ class JobQueue:
         """Return every job of a step, the oldest first."""
         with self._read() as reading:
             return jobs_of_step(reading, step_id)
+
+    def count_open(self, most: int) -> int:
+        """Return how many jobs are queued or leased, counting no further than `most`."""
+        some = select(JobRow.id).where(text(OPEN_JOBS)).limit(most).subquery()
+        with self._read() as reading:
+            return reading.scalar(select(func.count()).select_from(some)) or 0
 
     def counts(self) -> dict[str, int]:
         """Return how many jobs are ``queued``, ``leased``, ``done`` and ``dead``."""

@@ -1,8 +1,9 @@
 """Export traces as JSON Lines and import them again, exactly.
 
 The first line names the format, the last one counts what came between, so that a file cut short is
-recognized. Between them each trace's header is followed by its steps, and each step by its
-attributions. An import reads the whole file before it writes anything.
+recognized. Between them each trace's header is followed by its steps, each step by its
+attributions, and all of them by what is said about them. An import reads the whole file before it
+writes anything.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from flashtrace_agent.annotation import Annotation
 from flashtrace_agent.attribution import Attribution
 from flashtrace_agent.errors import StoreError
 from flashtrace_agent.trace import Step, Trace
@@ -23,7 +25,10 @@ from .plain import step_from_dict, step_to_dict, trace_from_dict, trace_to_dict
 from .store import Store
 
 FORMAT = "flashtrace-agent traces"
-VERSION = 1
+VERSION = 2
+"""Version 1 had no annotations."""
+
+Item = Trace | Step | Annotation | tuple[str, Attribution]
 
 _LONGEST_HEADER = 4096
 _PAGE = 100
@@ -37,13 +42,17 @@ class Counts:
     traces: int = 0
     steps: int = 0
     attributions: int = 0
+    annotations: int = 0
 
     def __str__(self) -> str:
-        return f"{self.traces} traces, {self.steps} steps and {self.attributions} attributions"
+        return (
+            f"{self.traces} traces, {self.steps} steps, {self.attributions} attributions and "
+            f"{self.annotations} annotations"
+        )
 
     def to_dict(self) -> dict[str, int]:
         """Return a JSON-ready dict."""
-        return {"traces": self.traces, "steps": self.steps, "attributions": self.attributions}
+        return asdict(self)
 
 
 def trace_ids(store: Store, where: str | None) -> Iterator[str]:
@@ -87,13 +96,14 @@ def import_jsonl(store: Store, path: Path) -> Counts:
     counts = Counts()
     steps: list[Step] = []
     attributions: list[tuple[str, Attribution]] = []
+    annotations: list[Annotation] = []
 
     def flush() -> None:
         store.write_steps(steps)
-        for step_id, attribution in attributions:
-            store.write_attribution(step_id, attribution)
-        steps.clear()
-        attributions.clear()
+        store.write_attributions(attributions)
+        store.write_annotations(annotations)
+        for written in (steps, attributions, annotations):
+            written.clear()
 
     for item in _read(path):
         if isinstance(item, Trace):
@@ -102,10 +112,13 @@ def import_jsonl(store: Store, path: Path) -> Counts:
         elif isinstance(item, Step):
             counts.steps += 1
             steps.append(item)
+        elif isinstance(item, Annotation):
+            counts.annotations += 1
+            annotations.append(item)
         else:
             counts.attributions += 1
             attributions.append(item)
-        if len(steps) + len(attributions) >= _BATCH:
+        if len(steps) + len(attributions) + len(annotations) >= _BATCH:
             flush()
     flush()
     return counts
@@ -133,10 +146,13 @@ def _records(store: Store, where: str | None, counts: Counts) -> Iterator[dict[s
             for attribution in store.get_attributions(step.id):
                 counts.attributions += 1
                 yield {"attribution": attribution.to_dict(), "of": step.id}
+        for annotation in store.annotations(trace_id):
+            counts.annotations += 1
+            yield {"annotation": annotation.to_dict()}
     yield {"end": counts.to_dict()}
 
 
-def _read(path: Path) -> Iterator[Trace | Step | tuple[str, Attribution]]:
+def _read(path: Path) -> Iterator[Item]:
     try:
         with path.open(encoding="utf-8") as file:
             yield from _read_lines(path, file)
@@ -146,14 +162,14 @@ def _read(path: Path) -> Iterator[Trace | Step | tuple[str, Attribution]]:
         raise StoreError(f"{path} is no export of traces: give a file that `export` wrote.") from error
 
 
-def _read_lines(path: Path, lines: Iterator[str]) -> Iterator[Trace | Step | tuple[str, Attribution]]:
+def _read_lines(path: Path, lines: Iterator[str]) -> Iterator[Item]:
     _check_header(path, next(lines, ""))
     counts = Counts()
     for number, line in enumerate(lines, 2):
         try:
             record = json.loads(line)
             if "end" in record:
-                if record["end"] != counts.to_dict():
+                if {"annotations": 0, **record["end"]} != counts.to_dict():
                     raise ValueError("its counts disagree")
                 return
             if "trace" in record:
@@ -162,6 +178,9 @@ def _read_lines(path: Path, lines: Iterator[str]) -> Iterator[Trace | Step | tup
             elif "step" in record:
                 counts.steps += 1
                 yield step_from_dict(record["step"])
+            elif "annotation" in record:
+                counts.annotations += 1
+                yield Annotation.from_dict(record["annotation"])
             else:
                 counts.attributions += 1
                 yield record["of"], Attribution.from_dict(record["attribution"])
@@ -178,7 +197,7 @@ def _check_header(path: Path, line: str) -> None:
         is_ours = False
     if not is_ours:
         raise StoreError(f"{path} is no export of traces: give a file that `export` wrote.")
-    if header.get("version") != VERSION:
+    if header.get("version") not in range(1, VERSION + 1):
         raise StoreError(
             f"{path} has the format {header.get('version')}, this version knows {VERSION}: "
             "upgrade flashtrace-agent."

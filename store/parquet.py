@@ -1,7 +1,7 @@
 """Export traces, steps and attributions as Parquet files, for pandas, Polars and DuckDB.
 
-`traces.parquet` and `steps.parquet` hold one row each; `attributions.parquet` holds tokens, ids
-and scores as list columns. What has no fixed shape (messages, arguments) is JSON text.
+`traces.parquet`, `steps.parquet` and `annotations.parquet` hold one row each; `attributions.parquet`
+holds tokens, ids and scores as list columns. What has no fixed shape (messages, arguments) is JSON text.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from flashtrace_agent.annotation import Annotation
 from flashtrace_agent.errors import StoreError
 from flashtrace_agent.trace import Step, Trace
 
@@ -22,7 +23,7 @@ _ROWS = 500
 
 
 def export_parquet(store: Store, folder: Path, where: str | None = None) -> Counts:
-    """Write the traces a filter finds into three files in `folder`.
+    """Write the traces a filter finds into four files in `folder`.
 
     Raises:
         StoreError: if pyarrow is not installed, or the folder cannot be written.
@@ -53,6 +54,11 @@ def export_parquet(store: Store, folder: Path, where: str | None = None) -> Coun
             + [("ids", pa.list_(pa.int32())), ("tokens", pa.list_(text)), ("scores", pa.list_(pa.float32()))]
             + [("segments", pa.list_(pa.struct([("name", text), ("start", number), ("end", number)])))]
         ),
+        "annotations": pa.schema(
+            [(name, text) for name in ("id", "trace_id", "step_id", "label")]
+            + [("score", pa.float64()), ("note", text), ("who", text), ("created_at", time)]
+            + [("start", number), ("end", number)]
+        ),
     }
     counts = Counts()
     try:
@@ -74,6 +80,9 @@ def export_parquet(store: Store, folder: Path, where: str | None = None) -> Coun
                 trace = store.get_trace(trace_id)
                 pending["traces"].append(_trace_row(trace))
                 counts.traces += 1
+                said = [_annotation_row(each) for each in store.annotations(trace_id)]
+                pending["annotations"] += said
+                counts.annotations += len(said)
                 for step in trace.steps:
                     pending["steps"].append(_step_row(step))
                     rows = _attribution_rows(store, step)
@@ -123,6 +132,12 @@ def _attribution_rows(store: Store, step: Step) -> list[dict[str, Any]]:
         }
         for found in store.get_attributions(step.id)
     ]
+
+
+def _annotation_row(annotation: Annotation) -> dict[str, Any]:
+    names = ("id", "trace_id", "step_id", "label", "score", "note", "who", "created_at")
+    span = annotation.span
+    return _fields(annotation, *names) | {"start": span and span.start, "end": span and span.end}
 
 
 def _fields(item: object, *names: str) -> dict[str, Any]:

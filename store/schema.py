@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, MetaData, text
+from sqlalchemy import BigInteger, Double, ForeignKey, Index, LargeBinary, MetaData, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from .column_types import Digest, Id, Json, Label, UtcTime
@@ -247,6 +247,29 @@ class TrajectoryRow(Base):
     data: Mapped[Any] = mapped_column(Json)
 
 
+class AnnotationRow(Base):
+    """What somebody says about a trace, or about a step or span of it."""
+
+    __tablename__ = "annotations"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    trace_id: Mapped[str] = mapped_column(Id, ForeignKey("traces.id", ondelete="CASCADE"), index=True)
+    step_id: Mapped[str | None] = mapped_column(Id, ForeignKey("steps.id", ondelete="CASCADE"), index=True)
+    span_start: Mapped[int | None]
+    span_end: Mapped[int | None]
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+    who: Mapped[str] = mapped_column(Label)
+    label: Mapped[str | None] = mapped_column(Label)
+    score: Mapped[float | None] = mapped_column(Double)
+    note: Mapped[str] = mapped_column(Label)
+
+    __table_args__ = (
+        Index(None, "label", "trace_id"),
+        Index(None, "score", "trace_id"),
+        Index(None, "who", "trace_id"),
+    )
+
+
 class JobRow(Base):
     """One attribution to be computed.
 
@@ -273,17 +296,23 @@ class JobRow(Base):
     worker: Mapped[str | None] = mapped_column(Label)
     error: Mapped[Any] = mapped_column(Json, nullable=True)
 
-    # The index holds open jobs only: taking one costs the same after a million finished ones.
+    # The index holds open jobs only, in the order they are taken: taking one costs the same whatever
+    # number waits or is finished. (With an index on the status alone, SQLite would take that and sort.)
     __table_args__ = (
         Index(
             "ix_jobs_open",
-            "priority",
+            text("(-priority)"),
             "due_at",
             "id",
             sqlite_where=text(OPEN_JOBS),
             postgresql_where=text(OPEN_JOBS),
         ),
-        Index(None, "status"),
+        Index(
+            "ix_jobs_dead",
+            "finished_at",
+            sqlite_where=text("status = 'dead'"),
+            postgresql_where=text("status = 'dead'"),
+        ),
     )
 
 

@@ -16,11 +16,14 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import Pool
 
 from flashtrace_agent import forking
+from flashtrace_agent.annotation import Annotation
 from flashtrace_agent.attribution import Attribution
 from flashtrace_agent.errors import StoreError
-from flashtrace_agent.trace import Step, Trace, utc_now
+from flashtrace_agent.span import Span
+from flashtrace_agent.trace import Step, Trace, make_id, utc_now
 from flashtrace_agent.trajectory import Trajectory
 
+from .annotations import delete_annotation_row, read_annotations, write_annotation_rows
 from .attributions import read_attributions, read_summaries, write_attribution_row
 from .database import explained_errors, open_engine, shown_url
 from .deletion import DeletionPlan, delete_trace_rows, plan_deletion
@@ -38,6 +41,7 @@ from .workers import Workers
 
 if TYPE_CHECKING:
     from .check import Problem
+    from .search import Found
 
 STORE_VARIABLE = "FLASHTRACE_AGENT_STORE"
 T = TypeVar("T")
@@ -134,8 +138,15 @@ class Store:
         One with the same step, target, through, method and hops is replaced. Scores come back
         within 1/2000 of the largest score.
         """
+        return self.write_attributions([(step_id, attribution)])[0]
+
+    def write_attributions(self, items: Sequence[tuple[str, Attribution]]) -> list[str]:
+        """Store attributions of stored steps in one transaction, all or none; see `write_attribution`."""
         return self._write_shared(
-            lambda connection, shared: write_attribution_row(connection, shared, step_id, attribution)
+            lambda connection, shared: [
+                write_attribution_row(connection, shared, step_id, attribution)
+                for step_id, attribution in items
+            ]
         )
 
     def write_trajectory(self, trajectory: Trajectory) -> str:
@@ -150,6 +161,47 @@ class Store:
         """Return what was traced back through a trace, in the order of the targets' steps."""
         with self._read() as reading:
             return read_trajectories(reading, trace_id)
+
+    def annotate(
+        self,
+        trace_id: str,
+        *,
+        who: str,
+        step_id: str | None = None,
+        span: Span | None = None,
+        label: str | None = None,
+        score: float | None = None,
+        note: str = "",
+    ) -> Annotation:
+        """Say something about a trace, one of its steps, or a span of a step's tokens; return it.
+
+        Raises:
+            AnnotationError: if it says nothing, or something that cannot be kept.
+            StoreError: if the trace or the step is not stored.
+        """
+        now = utc_now()
+        said = Annotation(make_id(now), trace_id, now, who, step_id, span, label, score, note)
+        self.write_annotations([said])
+        return said
+
+    def write_annotations(self, annotations: Sequence[Annotation]) -> None:
+        """Store annotations in one transaction; those with known ids are replaced. See `annotate`."""
+        with self._write() as connection:
+            write_annotation_rows(connection, annotations)
+
+    def annotations(self, trace_id: str) -> list[Annotation]:
+        """Return what is said about a trace, its steps and their spans, oldest first."""
+        with self._read() as reading:
+            return read_annotations(reading, [trace_id])
+
+    def delete_annotation(self, annotation_id: str) -> None:
+        """Take an annotation back.
+
+        Raises:
+            StoreError: if there is none with this id.
+        """
+        with self._write() as connection:
+            delete_annotation_row(connection, annotation_id)
 
     @property
     def jobs(self) -> JobQueue:
@@ -217,6 +269,32 @@ class Store:
                 where=self._condition(where),
             )
 
+    def search(
+        self, text: str, *, where: str | None = None, limit: int = 20, before: str | None = None
+    ) -> list[Found]:
+        """Return the newest traces with a message that holds all the words of `text`, and where.
+
+        Args:
+            text: words, in any order and any case.
+            where: only traces this filter finds.
+            limit: at most so many traces.
+            before: only older ones than the trace with this id: the last id of the page before.
+
+        Raises:
+            StoreError: if there is no word in `text`.
+            FilterError: if the filter cannot be understood.
+        """
+        from .search import search_messages
+        from .words import words_of
+
+        words = words_of(text)
+        if not words:
+            raise StoreError(f"There is no word to look for in {text!r}; give some, as in 'red sofas'.")
+        condition = self._condition(where)
+        with self._read() as reading:
+            dialect = self._engine.dialect.name
+            return search_messages(reading, words, dialect, where=condition, limit=limit, before=before)
+
     def get_trace(self, id_or_prefix: str) -> Trace:
         """Return a trace with its steps in order of time.
 
@@ -271,6 +349,21 @@ class Store:
         """Copy an SQLite store to a new file while others write to it."""
         with explained_errors(self.url):
             backup(self._engine, path)
+
+    def copy_to(self, target: Store, tick: Callable[[str, int], None] = lambda table, rows: None) -> str:
+        """Copy everything into an empty store, all or nothing, and return the copy's digest.
+
+        Args:
+            target: on any kind of database.
+            tick: told of a table and how many more of its rows are copied.
+
+        Raises:
+            StoreError: if the target is not empty, or does not hold afterwards what was read.
+        """
+        from .copying import copy_rows
+
+        with explained_errors(self.url), target._write() as connection:
+            return copy_rows(self._engine, connection, tick)
 
     def vacuum(self) -> None:
         """Give unused space back to the system."""

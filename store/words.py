@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 _WORD = re.compile(
@@ -23,10 +23,18 @@ _LONGEST = 64
 
 def words_of(text: str) -> list[str]:
     """Return the distinct words of `text`, sorted."""
-    folded = text.casefold()
-    if not folded.isascii():
-        folded = "".join(c for c in unicodedata.normalize("NFKD", folded) if not unicodedata.combining(c))
-    return sorted({word[:_LONGEST] for word in _WORD.findall(folded) if word.isalnum()})
+    return sorted({word[:_LONGEST] for word in _WORD.findall(_fold(text)) if word.isalnum()})
+
+
+def word_places(text: str) -> Iterator[tuple[int, int, str]]:
+    """Yield where each word stands in `text` (start, end), and the word as the index knows it.
+
+    A character that unfolds into several words gives only the first.
+    """
+    for match in _WORD.finditer(text):
+        words = _WORD.findall(_fold(match[0]))
+        if words:
+            yield match.start(), match.end(), words[0][:_LONGEST]
 
 
 def message_words(body: Mapping[str, Any]) -> list[str]:
@@ -35,3 +43,10 @@ def message_words(body: Mapping[str, Any]) -> list[str]:
     for call in body.get("tool_calls", ()):
         parts += [str(call["name"]), str(call["arguments"])]
     return words_of("\n".join(parts))
+
+
+def _fold(text: str) -> str:
+    folded = text.casefold()
+    if folded.isascii():
+        return folded
+    return "".join(c for c in unicodedata.normalize("NFKD", folded) if not unicodedata.combining(c))

@@ -1,4 +1,9 @@
-"""Work a queue off: lease, compute, write, until there is nothing left or someone says stop."""
+"""Work a queue off: lease, compute, write, until there is nothing left or someone says stop.
+
+A worker takes several jobs at once, to spare the database, and computes the longest first: what does
+not fit into the device's memory shows at once, and each computation fits into the memory the one
+before it left.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +25,12 @@ Explain = Callable[[Step, Job], Sequence[Attribution]]
 IDLE_S = 1.0
 """How long a worker with nothing to do waits before it asks again."""
 
+MOST_JOBS = 16
+"""Jobs a worker holds at once."""
+
+_SHARE = 8
+"""A worker takes an eighth of what is open at most, so that the last jobs are spread over all workers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -39,7 +50,7 @@ def work(
     watch: bool,
     lease_s: float = LEASE_S,
 ) -> Iterator[Outcome]:
-    """Compute jobs one after the other, and yield what became of each.
+    """Compute jobs, the longest of those taken together first, and yield what became of each.
 
     An error that names its cause (`FlashTraceError`: no such target, sequence too long) ends the
     job, since trying again would end the same; any other is tried again later.
@@ -64,7 +75,8 @@ def _work(
 ) -> Iterator[Outcome]:
     queue = store.jobs
     while not stop.is_set():
-        jobs = queue.lease(worker, seconds=lease_s)
+        count = min(max(queue.count_open(MOST_JOBS * _SHARE) // _SHARE, 1), MOST_JOBS)
+        jobs = queue.lease(worker, count=count, seconds=lease_s)
         if not jobs:
             due = queue.next_due()
             if due is None and not watch:
@@ -73,15 +85,33 @@ def _work(
             wait = IDLE_S if due is None else (due - utc_now()).total_seconds()
             stop.wait(min(max(wait, 0.05), IDLE_S))
             continue
-        yield _do(store, queue, jobs[0], explain, lease_s)
+        yield from work_on(store, jobs, explain, stop=stop, lease_s=lease_s)
 
 
-def _do(store: Store, queue: JobQueue, job: Job, explain: Explain, lease_s: float) -> Outcome:
+def work_on(
+    store: Store, jobs: Sequence[Job], explain: Explain, *, stop: threading.Event, lease_s: float = LEASE_S
+) -> Iterator[Outcome]:
+    """Compute leased jobs; those not begun when `stop` is set, or when this ends early, are given back.
+
+    Arguments, results and errors are those of `work`.
+    """
+    queue = store.jobs
+    waiting = sorted(jobs, key=lambda job: (job.priority, job.tokens))
+    with _held(queue, waiting, lease_s):
+        try:
+            while waiting and not stop.is_set():
+                outcome = _do(store, queue, waiting[-1], explain)
+                waiting.pop()
+                yield outcome
+        finally:
+            for job in waiting:
+                queue.release(job)
+
+
+def _do(store: Store, queue: JobQueue, job: Job, explain: Explain) -> Outcome:
     try:
-        with _held(queue, job, lease_s):
-            attributions = explain(store.get_step(job.step_id), job)
+        attributions = explain(store.get_step(job.step_id), job)
     except (ModelFileError, UnsupportedModelError):  # nothing is wrong with the job
-        queue.release(job)
         raise
     except FlashTraceError as error:
         queue.fail(job, str(error), retry=False)
@@ -90,21 +120,18 @@ def _do(store: Store, queue: JobQueue, job: Job, explain: Explain, lease_s: floa
         reason = f"{type(error).__name__}: {error}"
         queue.fail(job, reason)
         return Outcome(job, "retried", reason)
-    except BaseException:  # interrupted: the next worker may begin at once
-        queue.release(job)
-        raise
     return Outcome(job, "done" if queue.complete(job, attributions) else "lost")
 
 
 @contextmanager
-def _held(queue: JobQueue, job: Job, lease_s: float) -> Iterator[None]:
-    """Extend a job's lease from a second thread while its attribution is computed."""
+def _held(queue: JobQueue, jobs: Sequence[Job], lease_s: float) -> Iterator[None]:
+    """Extend the leases of `jobs`, which may become fewer, from a second thread."""
     ended = threading.Event()
 
     def extend() -> None:
         while not ended.wait(lease_s / 3):
-            if not queue.extend(job, lease_s):
-                return
+            for job in list(jobs):
+                queue.extend(job, lease_s)
 
     thread = threading.Thread(target=extend, name="flashtrace-lease", daemon=True)
     thread.start()

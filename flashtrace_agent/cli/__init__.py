@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import typer
 
+from .annotate import annotate
 from .attribute import attribute
 from .bench import bench
 from .collect import collect
@@ -22,6 +23,7 @@ from .frame import CommandGroup, start
 from .import_traces import import_traces
 from .list_traces import list_traces
 from .models import app as models_app
+from .search import search
 from .send import send
 from .show import show
 from .worker import worker
@@ -38,8 +40,10 @@ app.callback()(start)
 app.command("demo")(demo)
 app.command("list")(list_traces)
 app.command("show")(show)
+app.command("search")(search)
 app.command("attribute")(attribute)
 app.command("worker")(worker)
+app.command("annotate")(annotate)
 app.command("dashboard")(dashboard)
 app.command("collect")(collect)
 app.command("doctor")(doctor)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,15 +17,28 @@ from .options import (
     ModelOption,
     StepOption,
     StoreOption,
-    TraceArgument,
+    WhereOption,
     load_attributor,
     open_existing_store,
 )
 from .step_choice import choose_step
 
+if TYPE_CHECKING:
+    from flashtrace_agent.store import Store
+
+
+class Engine(StrEnum):
+    """Where a selection is computed."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
 
 def attribute(
-    trace_id: TraceArgument,
+    trace_id: Annotated[
+        str | None,
+        typer.Argument(metavar="TRACE", help="A trace's id, or its first characters.", show_default=False),
+    ] = None,
     target: Annotated[
         list[str] | None,
         typer.Option(
@@ -40,36 +54,122 @@ def attribute(
         int, typer.Option("--hops", min=0, help="How often influence on the reasoning is passed on.")
     ] = 1,
     method: Annotated[str, typer.Option("--method", help="Attribution method.")] = "flashtrace",
+    where: WhereOption = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every model step that is not attributed yet.")
+    ] = False,
+    queue: Annotated[
+        bool, typer.Option("--queue", help="Queue it for `worker` and compute nothing now.")
+    ] = False,
+    engine: Annotated[
+        Engine, typer.Option("--engine", help="Where a selection (--where, --all) is computed.")
+    ] = Engine.LOCAL,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            help="The Ray cluster, as in auto on one of its machines; by default one is started here.",
+            show_default=False,
+        ),
+    ] = None,
+    actors: Annotated[
+        int | None,
+        typer.Option("--actors", min=1, help="Ray actors; by default one a GPU.", show_default=False),
+    ] = None,
     model: ModelOption = None,
     dtype: DtypeOption = "auto",
     as_json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
-    """Attribute a trace's tool calls and answers to the prompt tokens that caused them."""
+    """Attribute a trace's tool calls and answers to the prompt tokens that caused them.
+
+    With --where or --all: every model step of a selection that is not attributed yet; interrupted, the
+    same command goes on.
+    """
+    from flashtrace_agent.engine.methods import method_named
+
+    method_named(method)
+    selected = where is not None or everything
+    if selected == (trace_id is not None):
+        raise typer.BadParameter("Give either a TRACE, or --where or --all.")
+    if selected and (step or target):
+        raise typer.BadParameter("--step and --target are for one TRACE; a selection is attributed whole.")
+    if (engine is Engine.RAY and (queue or not selected)) or (engine is Engine.LOCAL and (address or actors)):
+        raise typer.BadParameter(
+            "--address and --actors go with --engine ray, and that with --where or --all, not --queue."
+        )
+    with open_existing_store(store) as opened:
+        if trace_id is not None and queue:
+            queued = _queue(opened, trace_id, step, target, hops, method)
+        elif queue:
+            queued = opened.jobs.enqueue_where(where, method=method, hops=hops)
+        elif trace_id is not None:
+            _attribute_trace(opened, trace_id, step, target, hops, method, model, dtype, as_json)
+            return
+        else:
+            from .selection import attribute_selection
+
+            attribute_selection(
+                opened,
+                where,
+                hops=hops,
+                method=method,
+                model=model,
+                dtype=dtype,
+                on_ray=engine is Engine.RAY,
+                address=address,
+                actors=actors,
+                as_json=as_json,
+            )
+            return
+    if as_json:
+        print_json({"queued": queued})
+    else:
+        typer.echo(f"Queued {queued} steps. `flashtrace-agent worker` computes them.")
+
+
+def _queue(
+    opened: Store, trace_id: str, step: str | None, target: list[str] | None, hops: int, method: str
+) -> int:
+    trace = opened.get_trace(trace_id)
+    if target and not step:
+        raise typer.BadParameter("--queue with --target needs --step: not every step has every target.")
+    steps = [choose_step(trace, step)] if step else _attributable(trace.steps, trace.id)
+    return len(opened.jobs.enqueue_steps([each.id for each in steps], target, hops=hops, method=method))
+
+
+def _attribute_trace(
+    opened: Store,
+    trace_id: str,
+    step: str | None,
+    target: list[str] | None,
+    hops: int,
+    method: str,
+    model: str | None,
+    dtype: str,
+    as_json: bool,
+) -> None:
     from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 
-    from flashtrace_agent.engine.methods import method_named
     from flashtrace_agent.explain import explain_step
 
     from .sources import print_sources
 
-    method_named(method)
-    with open_existing_store(store) as opened:
-        trace = opened.get_trace(trace_id)
-        steps = [choose_step(trace, step)] if step else _attributable(trace.steps, trace.id)
-        attributor = load_attributor(model, _recorded_model(steps), dtype)
-        found: list[tuple[Step, Any]] = []
-        with Progress(
-            SpinnerColumn(), *Progress.get_default_columns(), TimeElapsedColumn(), transient=True
-        ) as progress:
-            for each in progress.track(steps, description="Attributing"):
-                # Over a whole trace a step need not have every target; a chosen step must.
-                names = _present(attributor, each, target) if target and not step else target
-                if names is not None and not names:
-                    continue
-                for result in explain_step(attributor, each, names, hops=hops, method=method):
-                    opened.write_attribution(each.id, result)
-                    found.append((each, result))
+    trace = opened.get_trace(trace_id)
+    steps = [choose_step(trace, step)] if step else _attributable(trace.steps, trace.id)
+    attributor = load_attributor(model, _recorded_model(steps), dtype)
+    found: list[tuple[Step, Any]] = []
+    with Progress(
+        SpinnerColumn(), *Progress.get_default_columns(), TimeElapsedColumn(), transient=True
+    ) as progress:
+        for each in progress.track(steps, description="Attributing"):
+            # Over a whole trace a step need not have every target; a chosen step must.
+            names = _present(attributor, each, target) if target and not step else target
+            if names is not None and not names:
+                continue
+            for result in explain_step(attributor, each, names, hops=hops, method=method):
+                opened.write_attribution(each.id, result)
+                found.append((each, result))
     if not found:
         wanted = ", ".join(target) if target else "anything attributable"
         raise TargetError(f"No step of trace {trace.id} has {wanted}; `show {trace.id}` lists what there is.")

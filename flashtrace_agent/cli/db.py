@@ -14,7 +14,7 @@ from .options import JsonOption, StoreOption, open_existing_store, open_store
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Upgrade, check, describe, back up or compact the store.",
+    help="Upgrade, check, describe, back up, copy or compact the store.",
     rich_markup_mode=None,
 )
 
@@ -66,6 +66,38 @@ def backup(
     with open_existing_store(store) as opened:
         opened.backup(path)
     typer.echo(f"Wrote {path}")
+
+
+@app.command("copy")
+def copy(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="URL",
+            help="A new or empty store, as in postgresql+psycopg://user@host/name.",
+            show_default=False,
+        ),
+    ],
+    store: StoreOption = None,
+) -> None:
+    """Copy the whole store into another, also of the other database, and verify it by digest.
+
+    Either everything is copied or nothing. Others may go on writing; what they write after the start
+    is not in the copy.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TimeRemainingColumn
+
+    columns = (SpinnerColumn(), "copying rows", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with open_existing_store(store) as opened, open_store(target) as other:
+        rows = opened.describe()["rows"]
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            # Once more for the messages, whose words are indexed anew.
+            bar = progress.add_task("", total=sum(rows.values()) + rows["messages"])
+            digest = opened.copy_to(other, lambda table, count: progress.advance(bar, count))
+    typer.echo(
+        f"Copied {rows['traces']} traces with {rows['steps']} steps; both stores have the digest {digest}."
+    )
 
 
 @app.command("vacuum")

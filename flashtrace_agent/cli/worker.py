@@ -6,6 +6,7 @@ import os
 import platform
 import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from flashtrace_agent.engine.attributor import Attributor
     from flashtrace_agent.store import Job, Store
     from flashtrace_agent.trace import Step
+
+_COUNT_S = 2.0
+"""How often the progress bar learns how many jobs are queued."""
 
 
 def worker(
@@ -74,13 +78,14 @@ def _work(opened: Store, explainer: _Explainer, watch: bool) -> None:
     console = Console(stderr=True)
     columns = (SpinnerColumn(), "attributing", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     name = f"{platform.node()}:{os.getpid()}"
-    done = 0
+    done, queued, counted = 0, opened.jobs.counts()["queued"], time.monotonic()
     with _stopped_by_signals() as stop, Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("")
         for outcome in work(opened, explainer, worker=name, stop=stop, watch=watch):
             done += 1
-            counts = opened.jobs.counts()
-            progress.update(bar, completed=done, total=done + counts["queued"])
+            if time.monotonic() - counted > _COUNT_S:  # counting a long queue takes a while
+                queued, counted = done + opened.jobs.counts()["queued"], time.monotonic()
+            progress.update(bar, completed=done, total=max(queued, done))
             if outcome.error is not None:
                 console.print(f"Step {outcome.job.step_id} {outcome.result}: {outcome.error}", markup=False)
 

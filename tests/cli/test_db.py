@@ -72,3 +72,13 @@ def test_deleting_shows_first(run: Run, trace: Trace, store_url: str) -> None:
 def test_it_must_be_clear_what_to_delete(run: Run, arguments: tuple[str, ...]) -> None:
     """Wrong usage otherwise."""
     assert run("delete", *arguments).exit_code == 2
+
+
+def test_a_store_is_copied(run: Run, trace: Trace, tmp_path: Path) -> None:
+    """Once; a second time the target is not empty."""
+    other = f"sqlite:///{tmp_path}/copy/copy.db"
+    told = run("db", "copy", other)
+    assert told.stdout.startswith("Copied 1 traces with 3 steps; both stores have the digest "), told.stderr
+    assert run("show", trace.id, "--json", "--store", other).stdout == run("show", trace.id, "--json").stdout
+    again = run("db", "copy", other)
+    assert (again.exit_code, "holds something already" in again.stderr) == (1, True)

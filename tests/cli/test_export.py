@@ -14,7 +14,7 @@ def test_traces_move_to_another_store(run: Run, trace: Trace, tmp_path: Path) ->
     """Which is created."""
     path, other = tmp_path / "traces.jsonl", f"sqlite:///{tmp_path}/new/other.db"
     told = run("export", "-o", str(path), "--where", "tool = sofas").stdout
-    assert told == f"Wrote 1 traces, 3 steps and 1 attributions to {path}\n"
+    assert told == f"Wrote 1 traces, 3 steps, 1 attributions and 0 annotations to {path}\n"
     assert run("import", str(path), "--store", other).stdout.startswith("Read 1 traces, 3 steps")
     shown = [run("show", trace.id, "--json", *more).stdout for more in ((), ("--store", other))]
     assert json.loads(shown[0]) == json.loads(shown[1])

@@ -109,6 +109,7 @@ def test_an_older_store_is_upgraded_with_its_content(store_url: str) -> None:
             for table in (
                 "trajectories",
                 "workers",
+                "annotations",
                 "trace_facets",
                 "jobs",
                 "message_traces",

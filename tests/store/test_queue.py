@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from flashtrace_agent.attribution import Attribution
 from flashtrace_agent.errors import ModelFileError, StoreError, TargetError
@@ -292,3 +293,73 @@ def test_a_killed_workers_job_is_taken_up_again(store: Store) -> None:
     assert len(done) == len(set(done)) == 30
     assert held in done
     assert all(len(store.get_attributions(step.id)) == 1 for step in steps)
+
+
+def test_the_longest_of_a_batch_goes_first_and_others_find_work(store: Store) -> None:
+    """A worker holds an eighth of what is open, so a second one is not left idle."""
+    trace = make_trace()
+    lengths = [3, 9, 5, 7] * 4
+    steps = [
+        make_model_step(trace, number, prompt_ids=[1] * length, completion_ids=[2])
+        for number, length in enumerate(lengths)
+    ]
+    store.write_steps(steps)
+    store.jobs.enqueue_steps([step.id for step in steps])
+    computed: list[int] = []
+    others: list[int] = []
+
+    def explain_beside_another(step: Step, job: Job) -> list[Attribution]:
+        if not others:
+            others.append(len(store.jobs.lease("other", count=16, seconds=0.5)))
+        computed.append(job.tokens)
+        return explain(step, job)
+
+    stop = threading.Event()
+    assert len(list(work(store, explain_beside_another, worker="me", stop=stop, watch=False))) == 16
+    assert others == [14]
+    assert computed[:2] == sorted(computed[:2], reverse=True)
+    assert sorted(computed) == sorted(length + 1 for length in lengths)
+
+
+def test_jobs_are_taken_by_name(store: Store) -> None:
+    """As a process does that computes only what it queued itself."""
+    first, second = store.jobs.enqueue_steps([step.id for step in record(store, 2)])
+    assert [job.id for job in store.jobs.lease("me", count=9, only=[second])] == [second]
+    assert [job.id for job in store.jobs.lease("me", count=9, only=[first, second])] == [first]
+
+
+def test_steps_are_queued_together_or_not_at_all(store: Store) -> None:
+    """One that is not stored keeps the others out."""
+    (step,) = record(store)
+    with pytest.raises(StoreError, match="Step nowhere is not in the store"):
+        store.jobs.enqueue_steps([step.id, "nowhere"])
+    assert store.jobs.counts()["queued"] == 0
+
+
+def test_a_batch_that_is_left_is_given_back(store: Store) -> None:
+    """Whoever stops asking for outcomes holds nothing."""
+    for step in record(store, 32):
+        store.jobs.enqueue(step.id)
+    outcomes = work(store, explain, worker="me", stop=threading.Event(), watch=False)
+    next(outcomes)
+    assert store.jobs.counts()["leased"] == 3
+    outcomes.close()  # type: ignore[attr-defined]
+    assert store.jobs.counts() == {"queued": 31, "leased": 0, "done": 1, "dead": 0}
+
+
+def test_taking_a_job_sorts_no_queue(empty_copy: str) -> None:
+    """SQLite finds the next one in the order of an index, however many wait."""
+    asked: list[tuple[str, object]] = []
+
+    def note(connection: object, cursor: object, statement: str, parameters: object, *rest: object) -> None:
+        asked.append((statement, parameters))
+
+    with Store(empty_copy) as store:
+        event.listen(store._engine, "before_cursor_execute", note)
+        store.jobs.lease("me")
+        event.remove(store._engine, "before_cursor_execute", note)
+        (query,) = [(sql, given) for sql, given in asked if sql.startswith("SELECT")]
+        with store._engine.connect() as connection:
+            plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query[0]}", query[1])]
+    assert "USING INDEX ix_jobs_open" in plan[0]
+    assert not any("TEMP B-TREE" in line for line in plan), plan

@@ -119,6 +119,9 @@ INDEXED = {
     "tokens > 5": "SEARCH traces_1 USING COVERING INDEX ix_traces_tokens_id",
     "latency > 5s": "ix_traces_latency",
     "since 7d": "SEARCH traces_1 USING COVERING INDEX ix_traces_started_at_id",
+    "label = bad": "SEARCH annotations USING COVERING INDEX ix_annotations_label_trace_id",
+    "score < 0.5": "SEARCH annotations USING COVERING INDEX ix_annotations_score_trace_id",
+    "who = x": "SEARCH annotations USING COVERING INDEX ix_annotations_who_trace_id",
     "text ~ 'red sofas'": "SCAN message_words VIRTUAL TABLE INDEX",
 }
 

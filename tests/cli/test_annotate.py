@@ -1,0 +1,43 @@
+"""`annotate` says something about a trace, lists what is said, and takes it back."""
+
+from __future__ import annotations
+
+import json
+
+from flashtrace_agent.trace import Trace
+
+from .conftest import Run
+
+
+def test_something_is_said_and_listed(run: Run, trace: Trace) -> None:
+    """About the trace, a step, some of its tokens; the list has them all."""
+    assert "Nothing is said" in run("annotate", trace.id).stdout
+    run("annotate", trace.id[:10], "--label", "bad", "--score", "0.25", "--who", "ada")
+    run("annotate", trace.id, "--step", "1", "--span", "3:9", "--note", "[b]why[/b]\nhere", "--who", "bob")
+    shown = run("annotate", trace.id).stdout
+    assert "step 1, 3:9" in shown
+    assert "[b]why[/b] here" in shown
+    first, second = json.loads(run("annotate", trace.id, "--json").stdout)
+    assert (first["label"], first["score"], first["who"], first["step_id"]) == ("bad", 0.25, "ada", None)
+    assert (second["step_id"], second["span"]) == (trace.steps[0].id, [3, 9])
+    assert [each["id"] for each in json.loads(run("list", "--where", "label = bad", "--json").stdout)] == [
+        trace.id
+    ]
+    assert "label" not in json.loads(run("list", "--json").stdout)[0]
+
+
+def test_it_is_taken_back(run: Run, trace: Trace) -> None:
+    """By its id."""
+    (said,) = json.loads(run("annotate", trace.id, "--score", "1", "--json").stdout)
+    assert said["who"]
+    assert json.loads(run("annotate", trace.id, "--remove", said["id"], "--json").stdout) == []
+    again = run("annotate", trace.id, "--remove", said["id"])
+    assert (again.exit_code, "No annotation has the id" in again.stderr) == (1, True)
+
+
+def test_wrong_usage_is_refused(run: Run, trace: Trace) -> None:
+    """A step without words, a span without a step, a span that is none."""
+    assert run("annotate", trace.id, "--step", "1").exit_code == 2
+    assert run("annotate", trace.id, "--label", "x", "--span", "3-9").exit_code == 2
+    outcome = run("annotate", trace.id, "--label", "x", "--span", "3:9")
+    assert (outcome.exit_code, "needs its step" in outcome.stderr) == (1, True)
