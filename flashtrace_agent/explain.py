@@ -100,8 +100,8 @@ def known_ids(step: Step) -> tuple[list[int], int]:
     ids = step.token_ids
     if ids is None:
         raise TargetError(
-            f"Step {step.id} has no token ids ({step.fidelity_reason or 'text only'}); record it with "
-            "ChatTransformers, which knows them."
+            f"Step {step.id} has no token ids ({step.fidelity_reason or 'text only'}); find them with "
+            "`flashtrace-agent tokenize`, or record with ChatTransformers or ChatVLLM, which know them."
         )
     if not step.completion_ids:
         raise TargetError(f"Step {step.id} has an empty completion; there is nothing to attribute.")

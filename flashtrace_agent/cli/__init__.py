@@ -26,6 +26,7 @@ from .models import app as models_app
 from .search import search
 from .send import send
 from .show import show
+from .tokenize import tokenize
 from .worker import worker
 
 app = typer.Typer(
@@ -42,6 +43,7 @@ app.command("list")(list_traces)
 app.command("show")(show)
 app.command("search")(search)
 app.command("attribute")(attribute)
+app.command("tokenize")(tokenize)
 app.command("worker")(worker)
 app.command("annotate")(annotate)
 app.command("dashboard")(dashboard)

@@ -183,8 +183,8 @@ def _attributable(steps: list[Step], trace_id: str) -> list[Step]:
     known = [step for step in steps if step.kind == "model" and step.token_ids and step.completion_ids]
     if not known:
         raise TargetError(
-            f"No model step of trace {trace_id} has token ids; record the run with ChatTransformers, "
-            "which knows them."
+            f"No model step of trace {trace_id} has token ids; find them with `flashtrace-agent tokenize "
+            f"{trace_id}`, or record with ChatTransformers or ChatVLLM, which know them."
         )
     return known
 

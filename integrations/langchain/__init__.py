@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .activation import install, record, uninstall
     from .chat_model import ChatTransformers
+    from .chat_vllm import ChatVLLM
     from .handler import FlashTraceCallbackHandler
 
 _HOME = {
     "ChatTransformers": "chat_model",
+    "ChatVLLM": "chat_vllm",
     "FlashTraceCallbackHandler": "handler",
     "install": "activation",
     "record": "activation",
     "uninstall": "activation",
 }
 
-__all__ = ["ChatTransformers", "FlashTraceCallbackHandler", "install", "record", "uninstall"]
+__all__ = ["ChatTransformers", "ChatVLLM", "FlashTraceCallbackHandler", "install", "record", "uninstall"]
 
 
 def __getattr__(name: str) -> Any:

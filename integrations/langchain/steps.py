@@ -76,7 +76,7 @@ def close_model_step(step: Step, event: ModelEnded) -> None:
         info.get("finish_reason"),
     )
     step.usage = _usage(message, event.llm_output or {})
-    _set_token_ids(step, metadata.get("flashtrace"))
+    _set_token_ids(step, metadata.get("flashtrace"), metadata.get("logprobs") or info.get("logprobs"))
 
 
 def open_tool_step(event: ToolStarted, trace_id: str) -> Step:
@@ -208,20 +208,43 @@ def _usage(message: BaseMessage | None, llm_output: Mapping[str, Any]) -> dict[s
     return {name: counts[name] for name in names if isinstance(counts.get(name), int)}
 
 
-def _set_token_ids(step: Step, exact: Any) -> None:
+def _set_token_ids(step: Step, exact: Any, logprobs: Any) -> None:
     """Take the ids the generating process reported; without them the step is known as text only."""
     ids = exact if isinstance(exact, Mapping) else {}
     prompt, completion = ids.get("prompt_token_ids"), ids.get("completion_token_ids")
-    if not prompt or completion is None:
-        if step.status == "ok":
-            step.fidelity_reason = f"text only: {step.model or step.name} reports no token ids"
-        return
-    step.prompt_ids, step.completion_ids = list(prompt), list(completion)
-    step.fidelity = Fidelity.EXACT
-    step.fidelity_reason = "ids from the generating process"
     for key in ("chat_template_hash", "template_kwargs", "chat_template"):
         if ids.get(key) is not None:
             step.settings[key] = plain(ids[key])
+    if prompt and completion is not None:
+        step.prompt_ids, step.completion_ids = list(prompt), list(completion)
+        step.fidelity = Fidelity.EXACT
+        step.fidelity_reason = "ids from the generating process"
+        return
+    step.completion_ids = _logged_ids(logprobs)
+    if step.status == "ok":
+        step.fidelity_reason = (
+            f"text only: {step.model or step.name} reports no token ids"
+            if step.completion_ids is None
+            else "ids of the completion from its log-probabilities; those of the prompt are not reported"
+        )
+
+
+def _logged_ids(logprobs: Any) -> list[int] | None:
+    """Return the ids in log-probabilities whose tokens are written as ``token_id:123``.
+
+    vLLM writes them so where a request has ``return_tokens_as_token_ids``.
+    """
+    content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
+    if not isinstance(content, Sequence) or not content:
+        return None
+    ids: list[int] = []
+    for item in content:
+        token = item.get("token") if isinstance(item, Mapping) else None
+        kind, _, number = token.partition(":") if isinstance(token, str) else ("", "", "")
+        if kind != "token_id" or not (number.isascii() and number.isdigit()):
+            return None
+        ids.append(int(number))
+    return ids
 
 
 def _first_text(*candidates: Any) -> str | None:
