@@ -68,7 +68,7 @@ def render_html(attributions: Sequence[Attribution], title: str = "What the mode
     script = heatmap_script() + _START
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     return Template(_asset("page.html")).substitute(
-        title=_markup(title),
+        title=markup(title),
         style=heatmap_style(),
         data=_script_json(viewer_data(attributions)),
         script=script,
@@ -180,7 +180,7 @@ def _script_json(data: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _markup(text: str) -> str:
+def markup(text: str) -> str:
     """Escape for HTML; lone surrogates, which UTF-8 cannot carry, become references."""
     return escape(text).encode("ascii", "xmlcharrefreplace").decode("ascii")
 

@@ -17,6 +17,7 @@ from flashtrace_agent.segment import Segment
 from flashtrace_agent.span import Span
 
 from .arrays import pack_scores, unpack_scores
+from .chains import batches
 from .column_types import compact_json
 from .documents import read_documents, write_document
 from .schema import AttributionRow, StepRow
@@ -66,35 +67,37 @@ def write_attribution_row(
     return str(row["id"])
 
 
-def read_attributions(session: Session, step_id: str) -> list[Attribution]:
-    """Return the attributions of a step, in the order of their targets in the sequence."""
-    rows = list(session.scalars(select(AttributionRow).where(AttributionRow.step_id == step_id)))
+def read_attributions(session: Session, step_ids: Sequence[str]) -> dict[str, list[Attribution]]:
+    """Return the attributions of each step, in the order of their targets; what they share is read once."""
+    rows: list[AttributionRow] = []
+    for batch in batches(list(step_ids)):
+        rows += session.scalars(select(AttributionRow).where(AttributionRow.step_id.in_(batch)))
     rows.sort(key=lambda row: (row.target, row.method, row.hop_count, row.id))
     tokens = TokenSequences(session, [row.ids_digest for row in rows])
     texts = read_texts(session, [row.texts_digest for row in rows])
     documents = read_documents(
         session, [row.segments_digest for row in rows] + [row.settings_digest for row in rows]
     )
-    return [
-        Attribution(
-            input_ids=tokens.up_to(row.ids_digest).astype(np.int32),
-            tokens=texts[row.texts_digest],
-            target=_spans(row.target),
-            through=_spans(row.through),
-            scores=unpack_scores(row.scores),
-            hops=_read_hops(row),
-            method=row.method,
-            model=row.model,
-            target_name=row.target_name,
-            fidelity=row.fidelity,
-            segments=tuple(
-                Segment(name, Span(start, end), message)
-                for name, start, end, message in documents[row.segments_digest]
-            ),
-            settings=documents[row.settings_digest] or {},
+    segments = {digest: _read_segments(documents[digest]) for digest in {row.segments_digest for row in rows}}
+    found: dict[str, list[Attribution]] = {step_id: [] for step_id in step_ids}
+    for row in rows:
+        found[row.step_id].append(
+            Attribution(
+                input_ids=tokens.up_to(row.ids_digest).astype(np.int32),
+                tokens=texts[row.texts_digest],
+                target=_spans(row.target),
+                through=_spans(row.through),
+                scores=unpack_scores(row.scores),
+                hops=_read_hops(row),
+                method=row.method,
+                model=row.model,
+                target_name=row.target_name,
+                fidelity=row.fidelity,
+                segments=segments[row.segments_digest],
+                settings=documents[row.settings_digest] or {},
+            )
         )
-        for row in rows
-    ]
+    return found
 
 
 def read_summaries(session: Session, trace_id: str) -> dict[str, list[dict[str, Any]]]:
@@ -147,6 +150,10 @@ def attribution_id(step_id: str, attribution: Attribution) -> str:
         ]
     )
     return hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+
+
+def _read_segments(entries: Sequence[Sequence[Any]]) -> tuple[Segment, ...]:
+    return tuple(Segment(name, Span(start, end), message) for name, start, end, message in entries)
 
 
 def _read_hops(row: AttributionRow) -> tuple[Hop, ...]:

@@ -24,6 +24,7 @@ from flashtrace_agent.trace import Step, Trace, make_id, utc_now
 from flashtrace_agent.trajectory import Trajectory
 
 from .annotations import delete_annotation_row, read_annotations, write_annotation_rows
+from .attributed import AttributedStep, read_attributed_steps
 from .attributions import read_attributions, read_summaries, write_attribution_row
 from .database import explained_errors, open_engine, shown_url
 from .deletion import DeletionPlan, delete_trace_rows, plan_deletion
@@ -317,7 +318,29 @@ class Store:
     def get_attributions(self, step_id: str) -> list[Attribution]:
         """Return the attributions of a step, in the order of their targets in the sequence."""
         with self._read() as reading:
-            return read_attributions(reading, step_id)
+            return read_attributions(reading, [step_id])[step_id]
+
+    def attributed_steps(
+        self, *, where: str | None = None, prompt_version: str | None = None, last: int | None = None
+    ) -> Iterator[AttributedStep]:
+        """Yield model steps with their traces' headers and their attributions, oldest first.
+
+        All of it is read in one transaction: what is written meanwhile does not show.
+
+        Args:
+            where: only steps of traces a filter finds.
+            prompt_version: only steps of traces with this version.
+            last: only so many of the newest.
+
+        Raises:
+            FilterError: if the filter cannot be understood.
+        """
+        condition = self._condition(where)
+        with explained_errors(self.url), self._engine.connect() as connection:
+            if self._engine.dialect.name == "postgresql":
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            with Session(connection) as reading:
+                yield from read_attributed_steps(reading, condition, prompt_version, last)
 
     def attribution_summaries(self, trace_id: str) -> dict[str, list[dict[str, Any]]]:
         """Return, per step id, what listings show of its attributions; decodes no array.

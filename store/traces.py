@@ -55,22 +55,33 @@ def ensure_trace_rows(connection: Connection, steps: Sequence[Step]) -> None:
 
 def read_trace(session: Session, trace_id: str) -> Trace:
     """Return a trace with its steps in order of time."""
-    row = session.get_one(TraceRow, trace_id)
-    tags = session.scalars(select(TagRow.tag).where(TagRow.trace_id == trace_id).order_by(TagRow.position))
+    trace = read_headers(session, [trace_id])[trace_id]
     steps = select(StepRow).where(StepRow.trace_id == trace_id).order_by(StepRow.started_at, StepRow.id)
-    return Trace(
-        id=row.id,
-        name=row.name,
-        started_at=row.started_at,
-        ended_at=row.ended_at,
-        status=row.status,  # type: ignore[arg-type]  # written from the same Literal
-        error=row.error,
-        session=row.session,
-        tags=list(tags),
-        prompt_version=row.prompt_version,
-        metadata=row.extra or {},
-        steps=read_steps(session, list(session.scalars(steps))),
-    )
+    trace.steps = read_steps(session, list(session.scalars(steps)))
+    return trace
+
+
+def read_headers(session: Session, trace_ids: Sequence[str]) -> dict[str, Trace]:
+    """Return traces without their steps, by id."""
+    rows = session.scalars(select(TraceRow).where(TraceRow.id.in_(trace_ids)))
+    traces = {
+        row.id: Trace(
+            id=row.id,
+            name=row.name,
+            started_at=row.started_at,
+            ended_at=row.ended_at,
+            status=row.status,  # type: ignore[arg-type]  # written from the same Literal
+            error=row.error,
+            session=row.session,
+            prompt_version=row.prompt_version,
+            metadata=row.extra or {},
+        )
+        for row in rows
+    }
+    tags = select(TagRow.trace_id, TagRow.tag).where(TagRow.trace_id.in_(trace_ids)).order_by(TagRow.position)
+    for trace_id, tag in session.execute(tags):
+        traces[trace_id].tags.append(tag)
+    return traces
 
 
 def list_trace_rows(

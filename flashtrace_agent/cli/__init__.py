@@ -23,6 +23,7 @@ from .frame import CommandGroup, start
 from .import_traces import import_traces
 from .list_traces import list_traces
 from .models import app as models_app
+from .review import review
 from .search import search
 from .send import send
 from .show import show
@@ -44,6 +45,7 @@ app.command("show")(show)
 app.command("search")(search)
 app.command("attribute")(attribute)
 app.command("tokenize")(tokenize)
+app.command("review")(review)
 app.command("worker")(worker)
 app.command("annotate")(annotate)
 app.command("dashboard")(dashboard)

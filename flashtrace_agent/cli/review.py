@@ -1,0 +1,238 @@
+"""``flashtrace-agent review``: which lines of a prompt earn their place."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flashtrace_agent.errors import FlashTraceError
+
+from .console import open_console, print_json
+from .options import (
+    DtypeOption,
+    JsonOption,
+    ModelOption,
+    StoreOption,
+    WhereOption,
+    load_attributor,
+    open_existing_store,
+)
+
+if TYPE_CHECKING:
+    from flashtrace_agent.review import Condition, Report
+    from flashtrace_agent.review.selection import Selection
+    from flashtrace_agent.store import Store
+
+
+def review(
+    where: WhereOption = None,
+    prompt_version: Annotated[
+        str | None,
+        typer.Option(
+            "--prompt-version",
+            metavar="V",
+            help="Only traces recorded with this prompt version.",
+            show_default=False,
+        ),
+    ] = None,
+    last: Annotated[int, typer.Option("--last", min=1, help="Only so many of the newest model steps.")] = 500,
+    compare: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            "--compare",
+            metavar="V1 V2",
+            help="Review prompt version V2, and show what changed from V1.",
+            show_default=False,
+        ),
+    ] = None,
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fail-if",
+            metavar="CONDITION",
+            help='Exit with 1 if this holds, as in "dead_tokens > 500", "untrusted > 0.5" or '
+            '"unknown_calls > 0"; may be repeated.',
+            show_default=False,
+        ),
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Run the model without the lines that look idle; do not ask.")
+    ] = False,
+    sample: Annotated[
+        int, typer.Option("--sample", min=1, help="Steps to run per line that looks idle.")
+    ] = 6,
+    untrusted: Annotated[
+        float,
+        typer.Option(
+            "--untrusted", min=0.0, max=1.0, help="Flag calls that came from tool results by more than this."
+        ),
+    ] = 0.5,
+    approximate: Annotated[
+        bool, typer.Option("--approximate", help="Count steps with approximate token ids too.")
+    ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write a standalone page.", show_default=False),
+    ] = None,
+    markdown: Annotated[
+        Path | None,
+        typer.Option("--markdown", metavar="FILE", help="Write Markdown.", show_default=False),
+    ] = None,
+    as_json: JsonOption = False,
+    model: ModelOption = None,
+    dtype: DtypeOption = "auto",
+    store: StoreOption = None,
+) -> None:
+    """Say which lines of the prompt earn their place, and what the agent's calls came from.
+
+    Needs attributions (`worker --all` computes them). Lines that look idle are proposed for removal only
+    after the model was run without them; that takes time, so it is asked for first.
+    """
+    from flashtrace_agent.review import compare_versions, parse_condition
+    from flashtrace_agent.review.report import report_selection
+    from flashtrace_agent.review.selection import select
+
+    try:
+        conditions = [parse_condition(text) for text in fail_if or ()]
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--fail-if") from error
+    if compare is not None and prompt_version is not None:
+        raise typer.BadParameter("--compare names the versions; leave --prompt-version out.")
+
+    def read(opened: Store, version: str | None) -> Selection:
+        steps = opened.attributed_steps(where=where, prompt_version=version, last=last)
+        return select(steps, include_approximate=approximate)
+
+    with open_existing_store(store) as opened:
+        chosen = read(opened, compare[1] if compare else prompt_version)
+        before = read(opened, compare[0]) if compare else None
+    _require_attributions(chosen, compare[1] if compare else prompt_version)
+    title = _title(where, prompt_version, compare)
+    report = report_selection(chosen, title=title, threshold=untrusted)
+    if before is not None and compare is not None:
+        _require_attributions(before, compare[0])
+        report = _with_comparison(report, compare_versions(compare, before, chosen))
+    report = _checked(report, yes=yes, may_ask=not as_json, sample=sample, model=model, dtype=dtype)
+    _write(report, html, markdown)
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        _print(report)
+    _apply(conditions, report)
+
+
+def _title(where: str | None, version: str | None, compare: tuple[str, str] | None) -> str:
+    parts = ["Prompt review"]
+    if compare is not None:
+        parts.append(f"version {compare[1]} against {compare[0]}")
+    if version is not None:
+        parts.append(f"version {version}")
+    if where is not None:
+        parts.append(where)
+    return ": ".join([parts[0], ", ".join(parts[1:])]) if len(parts) > 1 else parts[0]
+
+
+def _require_attributions(selection: Selection, version: str | None) -> None:
+    of_version = f" of prompt version {version}" if version is not None else ""
+    if not selection.steps:
+        raise FlashTraceError(
+            f"No model step{of_version} matches: `flashtrace-agent list` shows what is recorded."
+        )
+    if not selection.groups:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in selection.left_out.items())
+        raise FlashTraceError(
+            f"None of the {selection.steps} model steps{of_version} can be reviewed ({reasons}): compute "
+            "attributions with `flashtrace-agent worker --all`, or count approximate ones with --approximate."
+        )
+
+
+def _with_comparison(report: Report, comparison: object) -> Report:
+    from dataclasses import replace
+
+    return replace(report, comparison=comparison)  # type: ignore[arg-type]
+
+
+def _checked(
+    report: Report, *, yes: bool, may_ask: bool, sample: int, model: str | None, dtype: str
+) -> Report:
+    """Run the model without the candidate lines, where the user agrees to the cost."""
+    from flashtrace_agent.review.dead_weight import check_cost
+
+    wanted = [number for number, group in enumerate(report.groups) if group.dead_weight.candidates]
+    if not wanted:
+        return report
+    if model is not None and len(wanted) > 1:
+        raise typer.BadParameter("The selection has steps of several models; leave --model out.")
+    for number in wanted:
+        group = report.groups[number]
+        cost = check_cost(group.dead_weight, group.observations, sample)
+        if not cost.runs:
+            continue
+        typer.echo(
+            f"The check of {len(group.dead_weight.candidates)} lines runs {group.key.model} {cost.runs} "
+            f"times over "
+            f"{cost.tokens / cost.runs:,.0f} tokens, {cost.tokens:,} in all, and then decodes what passes.",
+            err=True,
+        )
+        if not yes and not (may_ask and sys.stdin.isatty() and typer.confirm("Run it?", err=True)):
+            continue
+        report = _check_group(report, number, sample, model, dtype)
+    return report
+
+
+def _check_group(report: Report, number: int, sample: int, model: str | None, dtype: str) -> Report:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TimeRemainingColumn
+
+    from flashtrace_agent.review.ablation import Ablator
+
+    group = report.groups[number]
+    columns = (SpinnerColumn(), "running without", "{task.description}", BarColumn(), MofNCompleteColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+        # One more for all the lines that passed, at once.
+        bar = progress.add_task("", total=len(group.dead_weight.candidates) + 1)
+        attributor = load_attributor(model, group.key.model, dtype)
+
+        def tick(line: str) -> None:
+            progress.update(bar, advance=1, description=line[:40].replace("[", r"\["))
+
+        dead = Ablator(attributor, sample, tick).check(group.dead_weight, group.observations)
+    return report.with_dead_weight(number, dead)
+
+
+def _write(report: Report, html: Path | None, markdown: Path | None) -> None:
+    from flashtrace_agent.review.describe import describe
+    from flashtrace_agent.review.render_html import render_html
+    from flashtrace_agent.review.render_markdown import render_markdown
+
+    for path, render in ((html, render_html), (markdown, render_markdown)):
+        if path is None:
+            continue
+        try:
+            path.write_bytes(render(describe(report)).encode("utf-8", "replace"))
+        except OSError as error:
+            raise FlashTraceError(
+                f"{path} cannot be written ({error.strerror}): choose another file."
+            ) from error
+        typer.echo(f"Wrote {path}", err=True)
+
+
+def _print(report: Report) -> None:
+    from flashtrace_agent.review.describe import describe
+    from flashtrace_agent.review.render_terminal import render_terminal
+
+    console = open_console()
+    for part in render_terminal(describe(report)):
+        console.print(part)
+
+
+def _apply(conditions: list[Condition], report: Report) -> None:
+    held = [condition for condition in conditions if condition.holds(report)]
+    for condition in held:
+        typer.echo(f"{condition.text} holds: {condition.metric} is {condition.value(report):.4g}.", err=True)
+    if held:
+        raise typer.Exit(1)

@@ -1,0 +1,290 @@
+"""Run the model again without a line: does it still do what it did?
+
+For every sampled step, with the line taken out of its messages and the prompt rendered anew:
+
+1. The recorded completion is forced through the model; the log-probabilities of the action's tokens (the
+   calls' names and arguments, or the answer) are held against those with the whole prompt.
+2. A line under which no action became much less likely is decoded too, greedily, from the first token
+   that is no longer the most likely one; up to there greedy decoding cannot differ. The action that comes
+   out is held against the one that comes out of the whole prompt.
+
+A line passes if every sampled step does the same and the log-probabilities hold; the first step that does
+something else ends its decoding. Then the lines that
+passed are taken out all at once, and the weakest put back until that passes too.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flashtrace_agent.message import Message, ToolSchema
+from flashtrace_agent.prompt.chat_template import ChatTemplate, choose_template
+from flashtrace_agent.prompt.segmentation import parse_step
+from flashtrace_agent.prompt.targets import step_targets
+from flashtrace_agent.trace import Step
+
+from .dead_weight import AblatedStep, Ablation, DeadWeight, sample_steps, with_ablations
+from .lines import Line
+from .observation import Observation
+from .removal import remove_lines
+
+if TYPE_CHECKING:
+    from flashtrace_agent.engine.attributor import Attributor
+    from flashtrace_agent.engine.log_prob import ForcedTokens
+
+MEAN_DROP = 0.1
+"""Nats the recorded actions may lose on average: they stay 90 % as likely."""
+
+WORST_DROP = math.log(2)
+"""Nats any one action may lose: it stays half as likely."""
+
+_FURTHER_TOKENS = 32
+"""Tokens a decoded completion may have beyond the recorded one's."""
+
+
+@dataclass(slots=True)
+class _Sample:
+    """A step in the model's terms: its template, its prompt with all lines, and what it did."""
+
+    step: Step
+    template: ChatTemplate
+    prompt: list[int]
+    completion: list[int]
+    action: npt.NDArray[np.bool_]
+    forced: ForcedTokens
+    does: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One step without some lines."""
+
+    sample: _Sample
+    prompt: list[int]
+    forced: ForcedTokens
+
+    @property
+    def drop(self) -> float:
+        action = self.sample.action
+        return float(
+            (self.sample.forced.log_probs[action] - self.forced.log_probs[action]).sum(dtype=np.float64)
+        )
+
+
+class Ablator:
+    """Checks the candidates of a group with the model that wrote its steps.
+
+    Args:
+        attributor: holds the model and the tokenizer.
+        sample: steps to run per line.
+        tick: called after each line with its words, for a progress bar.
+    """
+
+    def __init__(
+        self, attributor: Attributor, sample: int, tick: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._model = attributor.model
+        self._tokenizer = attributor.tokenizer
+        self._count = sample
+        self._tick = tick
+        self._samples: dict[str, _Sample] = {}
+
+    def check(self, dead: DeadWeight, observations: Sequence[Observation]) -> DeadWeight:
+        """Return the candidates with what the re-runs showed.
+
+        Raises:
+            FlashTraceError: if a step's prompt cannot be rendered with the model's tokenizer.
+        """
+        ablations: dict[Line, Ablation] = {}
+        for candidate in dead.candidates:
+            line = candidate.row.line
+            ablations[line] = self._without([line], sample_steps(observations, line, self._count))
+            self._tick(line.text or line.segment)
+        checked = with_ablations(dead, ablations)
+        passed = [one.row.line for one in checked.removable]
+        if len(passed) < 2:
+            return checked
+        return self._together(checked, passed, observations)
+
+    def _together(
+        self, dead: DeadWeight, lines: list[Line], observations: Sequence[Observation]
+    ) -> DeadWeight:
+        """Take several lines out at once, putting back the one that cost most until it passes."""
+        cost = {one.row.line: one.ablation.mean_drop for one in dead.candidates if one.ablation}
+        left = sorted(lines, key=lambda line: cost[line])
+        while True:
+            found = dict.fromkeys(
+                one.step.id for line in left for one in sample_steps(observations, line, self._count)
+            )
+            steps = [one for one in observations if one.step.id in found]
+            together = self._without(left, steps)
+            self._tick(f"{len(left)} lines together")
+            if together.removable or len(left) == 1:
+                kept = tuple(line for line in lines if line not in left)
+                return replace(dead, together=together, kept=kept)
+            left = left[:-1]
+
+    def _without(self, lines: Sequence[Line], observations: Sequence[Observation]) -> Ablation:
+        """Run steps without lines; steps that have only some of them lose those."""
+        runs: list[tuple[Observation, _Run]] = []
+        for one in observations:
+            there = [line for line in lines if _stands_in(line, one)]
+            edited = remove_lines(one.step, there) if there else None
+            if edited is None:
+                continue
+            sample = self._sample(one.step)
+            prompt = self._ids(sample.template, *edited)
+            forced = self._force([(prompt, sample.completion)])[0]
+            runs.append((one, _Run(sample, prompt, forced)))
+        if not runs:
+            return Ablation((), 0.0, 0.0, 0.0, 0, False, "The line could not be found in the messages.")
+        drops = [run.drop for _, run in runs]
+        mean, worst = float(np.mean(drops)), float(np.max(drops))
+        likely = mean <= MEAN_DROP and worst <= WORST_DROP
+        steps: list[AblatedStep] = []
+        for one, run in runs:
+            # One step that does something else is enough: decoding is what takes the time.
+            decode = likely and all(step.same is not False for step in steps)
+            steps.append(self._step(one, run, decode=decode))
+        changed = sum(step.same is False for step in steps)
+        return Ablation(
+            steps=tuple(steps),
+            tokens=float(np.mean([len(run.sample.prompt) - len(run.prompt) for _, run in runs])),
+            mean_drop=mean,
+            worst_drop=worst,
+            changed=changed,
+            removable=likely and not changed,
+            reason=_reason(mean, worst, changed, len(steps)),
+        )
+
+    def _step(self, one: Observation, run: _Run, *, decode: bool) -> AblatedStep:
+        does = run.sample.does
+        instead = self._decoded_action(one.step, run.prompt, run.forced) if decode else does
+        return AblatedStep(
+            trace_id=one.trace.id,
+            step_id=one.step.id,
+            action=does,
+            drop=run.drop,
+            same=instead == does if decode else None,
+            instead=instead if instead != does else None,
+        )
+
+    def _sample(self, step: Step) -> _Sample:
+        """Prepare a step once: what it did with the whole prompt is asked of the same rendering."""
+        if step.id not in self._samples:
+            template = choose_template(
+                self._tokenizer,
+                step.input,
+                step.tools,
+                chat_template=step.settings.get("chat_template"),
+                template_kwargs=step.settings.get("template_kwargs"),
+            )
+            prompt = self._ids(template, step.input, step.tools)
+            completion = list(step.completion_ids or ())
+            forced = self._force([(prompt, completion)])[0]
+            self._samples[step.id] = _Sample(
+                step=step,
+                template=template,
+                prompt=prompt,
+                completion=completion,
+                action=_action_tokens(self._tokenizer, step),
+                forced=forced,
+                does=self._decoded_action(step, prompt, forced),
+            )
+        return self._samples[step.id]
+
+    def _ids(
+        self, template: ChatTemplate, messages: Sequence[Message], tools: Sequence[ToolSchema]
+    ) -> list[int]:
+        text = template.render(messages, tools)
+        return [int(token) for token in self._tokenizer(text, add_special_tokens=False)["input_ids"]]
+
+    def _force(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[ForcedTokens]:
+        from flashtrace_agent.engine.log_prob import force_tokens
+
+        sequences = [prompt + completion for prompt, completion in pairs]
+        return force_tokens(self._model, sequences, [len(prompt) for prompt, _ in pairs])
+
+    def _decoded_action(self, step: Step, prompt: list[int], forced: ForcedTokens) -> str:
+        """Return what greedy decoding does after a prompt, taken up where it leaves the recorded text."""
+        completion = list(step.completion_ids or ())
+        agreed = int(np.argmin(forced.greedy)) if not forced.greedy.all() else len(completion)
+        if agreed < len(completion):
+            completion = completion[:agreed]
+            completion += self._decode([*prompt, *completion], len(forced.greedy) - agreed + _FURTHER_TOKENS)
+        return _action(self._tokenizer, replace(step, prompt_ids=prompt, completion_ids=completion))
+
+    def _decode(self, ids: list[int], limit: int) -> list[int]:
+        import torch
+
+        from flashtrace_agent.model_lock import model_lock
+
+        device = self._model.get_input_embeddings().weight.device
+        prompt = torch.tensor([ids], device=device)  # (1, n)
+        with model_lock(self._model), torch.inference_mode():
+            # Greedy in the plain sense: the model's own sampling settings and penalties are switched off.
+            output: Any = self._model.generate(
+                prompt,
+                attention_mask=torch.ones_like(prompt),
+                max_new_tokens=limit,
+                do_sample=False,
+                temperature=None,
+                top_p=None,
+                top_k=None,
+                repetition_penalty=1.0,
+                pad_token_id=self._tokenizer.pad_token_id or self._tokenizer.eos_token_id,
+            )
+        return [int(token) for token in output[0, len(ids) :]]
+
+
+def _stands_in(line: Line, one: Observation) -> bool:
+    if not line.text and not line.part:
+        return line.segment in one.segment_tokens
+    return line in one.layout.lines
+
+
+def _action_tokens(tokenizer: Any, step: Step) -> npt.NDArray[np.bool_]:
+    """Mark the completion's tokens that are its action: names, arguments, failed calls, the answer."""
+    action = np.zeros(len(step.completion_ids or ()), dtype=bool)
+    offset = len(step.prompt_ids or ())
+    for name, spans in step_targets(tokenizer, step).items():
+        if name != "reasoning":
+            for span in spans:
+                action[span.start - offset : span.end - offset] = True
+    if not action.any():
+        action[:] = True  # nothing but reasoning: all of it is what the step did
+    return action
+
+
+def _action(tokenizer: Any, step: Step) -> str:
+    """Return what a completion does, in words that are equal where the action is."""
+    _, completion = parse_step(tokenizer, step)
+    if not completion.calls and not completion.invalid_calls:
+        return " ".join(completion.answer.split()) or "(says nothing)"
+    calls = [f"{call.name}({_arguments(call.arguments)})" for call in completion.calls]
+    calls += ["(a call that cannot be read)" for _ in completion.invalid_calls]
+    return "; ".join(calls)
+
+
+def _arguments(arguments: Mapping[str, Any]) -> str:
+    pairs = sorted(arguments.items())
+    return ", ".join(
+        f"{name}={json.dumps(value, ensure_ascii=False, sort_keys=True)}" for name, value in pairs
+    )
+
+
+def _reason(mean: float, worst: float, changed: int, count: int) -> str:
+    if worst > WORST_DROP:
+        return f"A recorded action becomes {math.exp(min(worst, 50)):.1f} times less likely."
+    if mean > MEAN_DROP:
+        return f"The recorded actions become {1 - math.exp(-mean):.0%} less likely on average."
+    if changed:
+        return "The greedy action changes."
+    return f"All {count} sampled steps do the same."

@@ -1,0 +1,212 @@
+"""Lines that may go: candidates by attribution, and what the ablation said of each.
+
+A candidate is a line whose influence is not above that of random filler in any kind of choice. It is
+called removable only after the model has been run without it (`ablation`) and did the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, NamedTuple
+
+from .ledger import Row
+from .lines import Line
+from .observation import Observation
+from .removal import is_removable
+from .tools import ToolReview
+
+Verdict = Literal["removable", "needed", "not checked"]
+
+
+@dataclass(frozen=True, slots=True)
+class AblatedStep:
+    """One step run again without a line.
+
+    Attributes:
+        action: what the step did: its calls, or its answer.
+        drop: log-probability the recorded action lost, in nats; negative if it became more likely.
+        same: whether the model, decoding greedily, does the same without the line; None where that was
+            not run because the line had failed by then.
+        instead: what it does without the line where that differs.
+    """
+
+    trace_id: str
+    step_id: str
+    action: str
+    drop: float
+    same: bool | None
+    instead: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ablation:
+    """What the re-runs without a line, or without several at once, showed.
+
+    Attributes:
+        steps: the sampled steps.
+        tokens: mean tokens saved per call.
+        mean_drop: mean of the steps' `drop`.
+        worst_drop: the largest of them.
+        changed: steps whose greedy action was seen to change; the first one ends the check.
+        removable: True if no action changed and none became much less likely.
+        reason: why, in a sentence.
+    """
+
+    steps: tuple[AblatedStep, ...]
+    tokens: float
+    mean_drop: float
+    worst_drop: float
+    changed: int
+    removable: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A line that attribution found no use for.
+
+    Attributes:
+        row: the line with its influence.
+        ablation: the check; None before it.
+    """
+
+    row: Row
+    ablation: Ablation | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """Say ``removable`` or ``needed`` after the check."""
+        if self.ablation is None:
+            return "not checked"
+        return "removable" if self.ablation.removable else "needed"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready dict."""
+        check = asdict(self.ablation) if self.ablation is not None else None
+        return self.row.to_dict() | {"verdict": self.verdict, "check": check}
+
+
+@dataclass(frozen=True, slots=True)
+class DeadWeight:
+    """The lines of a group that may go.
+
+    Attributes:
+        candidates: lines not above chance, by tokens.
+        together: the re-run without all lines that passed alone; two lines that say the same would
+            each pass alone and fail here. None where fewer than two passed.
+        kept: lines that passed alone and were put back, so that the rest may go together.
+    """
+
+    candidates: tuple[Candidate, ...] = ()
+    together: Ablation | None = None
+    kept: tuple[Line, ...] = field(default=())
+
+    @property
+    def is_checked(self) -> bool:
+        """True if every candidate was run, or there is none."""
+        return all(one.ablation is not None for one in self.candidates)
+
+    @property
+    def removable(self) -> list[Candidate]:
+        """The candidates that may go, all at once."""
+        return [
+            one for one in self.candidates if one.verdict == "removable" and one.row.line not in self.kept
+        ]
+
+    @property
+    def tokens(self) -> float | None:
+        """Tokens per call that may go; None before the check."""
+        if not self.is_checked:
+            return None
+        if self.together is not None:
+            return self.together.tokens if self.together.removable else 0.0
+        return sum((one.ablation.tokens for one in self.removable if one.ablation), start=0.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready dict."""
+        return {
+            "checked": self.is_checked,
+            "tokens": self.tokens,
+            "candidates": [one.to_dict() for one in self.candidates],
+            "together": asdict(self.together) if self.together is not None else None,
+            "kept": [asdict(line) for line in self.kept],
+        }
+
+
+def find_candidates(ledger: Sequence[Row], tools: ToolReview) -> DeadWeight:
+    """Return the lines that attribution finds no use for, unchecked.
+
+    A tool as a whole is a candidate only if it was never called, and then its parts are not.
+    """
+    idle = [row for row in ledger if row.above_chance is False and is_removable(row.line)]
+    whole = {row.line.segment for row in idle if row.is_segment and _may_go(row, tools)}
+    chosen = [
+        row
+        for row in idle
+        if (row.line.segment in whole) == row.is_segment and (not row.is_segment or _may_go(row, tools))
+    ]
+    return DeadWeight(
+        tuple(Candidate(row) for row in sorted(chosen, key=lambda row: -row.tokens * row.steps))
+    )
+
+
+def sample_steps(observations: Sequence[Observation], line: Line, count: int) -> list[Observation]:
+    """Return up to `count` steps whose prompt has a line and whose ids are known, spread over traces.
+
+    One step of each trace in turn, traces evenly spaced over the selection; the first trace gives its
+    first step, the next one its second, so that calls and answers are both among them.
+    """
+    by_trace: dict[str, list[Observation]] = {}
+    for one in observations:
+        has = any(
+            other == line or (not line.text and not line.part and other.segment == line.segment)
+            for other in one.layout.lines
+        )
+        if has and one.step.prompt_ids and one.step.completion_ids:
+            by_trace.setdefault(one.trace.id, []).append(one)
+    found: list[Observation] = []
+    queues = [
+        steps[turn % len(steps) :] + steps[: turn % len(steps)]
+        for turn, steps in enumerate(by_trace.values())
+    ]
+    while queues and len(found) < count:
+        wanted = count - len(found)
+        stride = max(len(queues) / wanted, 1.0)
+        turn = [queues[int(i * stride)] for i in range(min(wanted, len(queues)))]
+        found += [queue.pop(0) for queue in turn]
+        queues = [queue for queue in queues if queue]
+    return found
+
+
+class Cost(NamedTuple):
+    """What a check costs: forward passes and the tokens they run over, decoding aside."""
+
+    runs: int
+    tokens: int
+
+
+def check_cost(dead: DeadWeight, observations: Sequence[Observation], sample: int) -> Cost:
+    """Return what running the model without the candidates costs: each line, and once the whole prompt."""
+    runs, tokens = 0, 0
+    seen: set[str] = set()
+    for candidate in dead.candidates:
+        for one in sample_steps(observations, candidate.row.line, sample):
+            times = 1 if one.step.id in seen else 2
+            seen.add(one.step.id)
+            runs += times
+            tokens += times * len(one.step.token_ids or ())
+    return Cost(runs, tokens)
+
+
+def with_ablations(dead: DeadWeight, ablations: dict[Line, Ablation]) -> DeadWeight:
+    """Return the candidates with their checks."""
+    return replace(
+        dead,
+        candidates=tuple(replace(one, ablation=ablations.get(one.row.line)) for one in dead.candidates),
+    )
+
+
+def _may_go(row: Row, tools: ToolReview) -> bool:
+    name = row.line.segment.removeprefix("tool_schema:")
+    return not row.line.segment.startswith("tool_schema:") or not tools.calls.get(name)
