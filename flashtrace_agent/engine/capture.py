@@ -28,9 +28,12 @@ from transformers import DynamicCache
 from ..errors import SequenceError
 from .attention import ATTENTION_NAME, AttentionCall, observing
 from .families import Family
+from .memory import is_out_of_memory, release_memory
 
 PREFILL_CHUNK = 2048
 """Tokens per forward pass of a prefill; bounds activation memory for long prompts."""
+SMALLEST_CHUNK = 64
+"""Where memory is short, chunks are halved down to this."""
 
 
 @dataclass(slots=True)
@@ -132,7 +135,8 @@ class Recorder:
         """
         layers = [_assemble(parts, n_tokens) for parts in self._layers]
         for index, layer in enumerate(layers):
-            if not bool(torch.isfinite(layer.value).all()) or not bool(torch.isfinite(layer.residual).all()):
+            held = (layer.query, layer.key, layer.value, layer.residual)
+            if not all(bool(torch.isfinite(tensor).all()) for tensor in held):
                 raise SequenceError(
                     f"Layer {index} produced NaN or infinite activations; "
                     "load the model in bfloat16 or float32."
@@ -210,13 +214,36 @@ def capture_forward(
     """Run the decoder once over a sequence and keep what attribution needs.
 
     The language-model head is not run: no logits are needed. Long sequences go through in chunks
-    over a KV cache, so activations never grow with the sequence.
+    over a KV cache, so activations never grow with the sequence. Where the device runs out of
+    memory, smaller chunks are tried.
 
     Args:
         input_ids: N token ids.
         rows: int64 (R,) ascending positions to capture.
         chunk: tokens per forward pass.
+
+    Raises:
+        SequenceError: if not even `SMALLEST_CHUNK` tokens at a time fit the device's memory.
     """
+    chunk = min(chunk, len(input_ids))
+    while True:
+        try:
+            return _capture_in_chunks(model, family, input_ids, rows, chunk)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if chunk <= SMALLEST_CHUNK:
+                raise SequenceError(
+                    f"The device's memory does not hold {len(input_ids):,} tokens, even {chunk} at a time; "
+                    "shorten the sequence, load the model in a smaller dtype, or spread it with device_map."
+                ) from error
+        chunk = max(SMALLEST_CHUNK, chunk // 2)  # outside the handler, whose traceback holds tensors
+        release_memory()
+
+
+def _capture_in_chunks(
+    model: nn.Module, family: Family, input_ids: Sequence[int], rows: Tensor, chunk: int
+) -> Capture:
     decoder = family.decoder(model)
     device = next(iter(model.parameters())).device
     if device.type == "meta":  # offloaded embeddings: accelerate moves the ids itself

@@ -19,10 +19,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..errors import SequenceError
 from .capture import Capture, LayerCapture, norm_epsilon
 from .column_sums import weighted_column_sums
 from .families import Family
 from .families.base import bias_of, dense_weight
+from .memory import is_out_of_memory, release_memory
 from .proximity import residual_proximity, token_proximity
 
 
@@ -59,8 +61,32 @@ def hop_totals(model: nn.Module, family: Family, capture: Capture, weights: Tens
     if not len(used):
         return totals
     for layer, module in zip(capture.layers, family.layers(model), strict=True):
-        totals += _layer_scores(layer, capture.rows, used, scaled, family, module).cpu()
+        totals += _affordable_scores(layer, capture.rows, used, scaled, family, module)
     return totals
+
+
+def _affordable_scores(
+    layer: LayerCapture, rows: Tensor, used: Tensor, weights: Tensor, family: Family, module: nn.Module
+) -> Tensor:
+    """Return `_layer_scores` on the CPU, of half the targets at a time where memory is short.
+
+    Raises:
+        SequenceError: if the memory does not hold one target's.
+    """
+    try:
+        return _layer_scores(layer, rows, used, weights, family, module).cpu()
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        if len(weights) == 1:
+            raise SequenceError(
+                f"The device's memory does not hold the attention sums of {layer.key.shape[1]:,} tokens; "
+                "shorten the sequence, or free memory on the device."
+            ) from error
+    release_memory()
+    half = len(weights) // 2
+    parts = (weights[:half], weights[half:])
+    return torch.cat([_affordable_scores(layer, rows, used, part, family, module) for part in parts])
 
 
 def _layer_scores(
