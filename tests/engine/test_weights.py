@@ -10,7 +10,9 @@ import pytest
 import torch
 from accelerate import cpu_offload, disk_offload
 from torch import nn
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig, Qwen3Config
 
+from flashtrace_agent.bench.case import Case, sequence
 from flashtrace_agent.engine.attributor import Attributor
 from flashtrace_agent.span import Span
 
@@ -60,6 +62,52 @@ def test_a_projection_that_is_no_linear_layer(name: str) -> None:
     for layer in model.model.layers:
         layer.self_attn.o_proj = Packed(layer.self_attn.o_proj)
     assert_same_scores(model, name)
+
+
+@pytest.mark.parametrize(("bits", "tolerance"), [(4, 1e-2), (8, 3e-2)])
+def test_weights_quantized_by_bitsandbytes(bits: int, tolerance: float, tmp_path: Path) -> None:
+    """Close to the same weights dequantized; 8-bit layers round their inputs too, so less exactly."""
+    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
+    torch.manual_seed(0)
+    shape = Qwen3Config(  # matrices of whole quantization blocks
+        vocab_size=128, hidden_size=128, intermediate_size=128, num_hidden_layers=3, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=32, max_position_embeddings=512, initializer_range=0.1,
+    )  # fmt: skip
+    AutoModelForCausalLM.from_config(shape).save_pretrained(tmp_path)
+    quantized: dict[str, Any] = {f"load_in_{bits}bit": True}
+    if bits == 4:
+        quantized["bnb_4bit_compute_dtype"] = torch.float32
+
+    def load() -> Any:
+        return AutoModelForCausalLM.from_pretrained(
+            tmp_path,
+            quantization_config=BitsAndBytesConfig(**quantized),
+            device_map={"": "cpu"},
+            dtype=torch.float32,
+        )
+
+    model = load()
+    assert type(model.model.layers[0].self_attn.o_proj) is not nn.Linear
+    result = Attributor(model, None).attribute(token_ids(), ANSWER, REASONING)
+    expected = Attributor(load().dequantize().float(), None).attribute(token_ids(), ANSWER, REASONING)
+    assert np.abs(result.scores - expected.scores).max() <= tolerance * expected.scores.max()
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_ranks_tokens_as_float32_does(dtype: torch.dtype) -> None:
+    """On the real model: Spearman correlation ≥ 0.99, and 18 of the 20 strongest tokens the same."""
+    case = Case(150, 40)
+    results = []
+    for precision in (torch.float32, dtype):
+        attributor = Attributor.from_pretrained("smollm2", dtype=precision)
+        ids = sequence(attributor, case)
+        results.append(attributor.attribute(ids, case.answer, case.reasoning))
+    full, half = (result.scores[: case.prompt] for result in results)
+    ranks = [scores.argsort().argsort() for scores in (full, half)]
+    assert np.corrcoef(ranks)[0, 1] >= 0.99
+    strongest = [{token.position for token in result.top(20)} for result in results]
+    assert len(strongest[0] & strongest[1]) >= 18
 
 
 def test_without_a_tokenizer_tokens_are_shown_by_number() -> None:
