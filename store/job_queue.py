@@ -118,17 +118,16 @@ class JobQueue:
         max_attempts: int = 5,
     ) -> list[str]:
         """Queue the attribution of several stored steps, all or none; return the jobs' ids. See `enqueue`."""
-        rows = [_new_row(each, targets, method, hops, priority, max_attempts) for each in step_ids]
         with self._write() as connection:
-            for batch in batches(step_ids):
-                stored = set(connection.scalars(select(StepRow.id).where(StepRow.id.in_(batch))))
-                for step_id in batch:
-                    if step_id not in stored:
-                        raise StoreError(
-                            f"Step {step_id} is not in the store: write the step before queueing it."
-                        )
-            insert_new(connection, JobRow, rows)
-        return [str(row["id"]) for row in rows]
+            return write_job_rows(
+                connection,
+                step_ids,
+                targets,
+                method=method,
+                hops=hops,
+                priority=priority,
+                max_attempts=max_attempts,
+            )
 
     def enqueue_where(
         self,
@@ -347,6 +346,36 @@ class JobQueue:
             return _change(connection, job, **values)
 
 
+def write_job_rows(
+    connection: Connection,
+    step_ids: Sequence[str],
+    targets: Sequence[str] | None = None,
+    *,
+    method: str = "flashtrace",
+    hops: int = 1,
+    priority: int = 0,
+    max_attempts: int = 5,
+) -> list[str]:
+    """Queue the attribution of stored steps, inside a write transaction; see `JobQueue.enqueue_steps`."""
+    for batch in batches(step_ids):
+        stored = set(connection.scalars(select(StepRow.id).where(StepRow.id.in_(batch))))
+        for step_id in batch:
+            if step_id not in stored:
+                raise StoreError(f"Step {step_id} is not in the store: write the step before queueing it.")
+    rows = [_new_row(each, targets, method, hops, priority, max_attempts) for each in step_ids]
+    insert_new(connection, JobRow, rows)
+    return [str(row["id"]) for row in rows]
+
+
+def job_id(
+    step_id: str, targets: Sequence[str] | None = None, *, method: str = "flashtrace", hops: int = 1
+) -> str:
+    """Return the id of the job that a request is: the same request is the same job."""
+    wanted = None if targets is None else sorted(set(targets))
+    key = compact_json([step_id, wanted, method, hops])
+    return hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+
+
 def _change(connection: Connection, job: Job, **values: object) -> bool:
     ours = (JobRow.id == job.id, JobRow.status == "leased", JobRow.lease == job.lease)
     return connection.execute(update(JobRow).where(*ours).values(**values)).rowcount == 1
@@ -363,13 +392,11 @@ def _later(seconds: float) -> datetime:
 def _new_row(
     step_id: str, targets: Sequence[str] | None, method: str, hops: int, priority: int, max_attempts: int
 ) -> dict[str, object]:
-    wanted = None if targets is None else sorted(set(targets))
-    key = compact_json([step_id, wanted, method, hops])
     now = utc_now()
     return {
-        "id": hashlib.blake2b(key.encode(), digest_size=16).hexdigest(),
+        "id": job_id(step_id, targets, method=method, hops=hops),
         "step_id": step_id,
-        "targets": wanted,
+        "targets": None if targets is None else sorted(set(targets)),
         "method": method,
         "hop_count": hops,
         "priority": priority,

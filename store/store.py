@@ -28,7 +28,7 @@ from .attributed import AttributedStep, read_attributed_steps
 from .attributions import read_attributions, read_summaries, write_attribution_row
 from .database import explained_errors, open_engine, shown_url
 from .deletion import DeletionPlan, delete_trace_rows, plan_deletion
-from .job_queue import JobQueue
+from .job_queue import JobQueue, write_job_rows
 from .maintenance import backup, describe, vacuum
 from .migrate import SCHEMA_REVISION, current_revision, upgrade
 from .schema import StepRow, TraceRow
@@ -122,14 +122,30 @@ class Store:
         if steps:
             self._write_shared(lambda connection, shared: _write_steps(connection, shared, steps))
 
-    def write_together(self, traces: Sequence[Trace], steps: Sequence[Step]) -> None:
-        """Store headers and steps in one transaction, all or none; see `write_trace`, `write_steps`."""
+    def write_together(
+        self,
+        traces: Sequence[Trace],
+        steps: Sequence[Step],
+        *,
+        explain: Sequence[str] = (),
+        targets: Sequence[str] | None = None,
+    ) -> None:
+        """Store headers and steps in one transaction, all or none; see `write_trace`, `write_steps`.
+
+        Args:
+            traces: without their steps.
+            steps: of these or other traces.
+            explain: ids of steps whose attribution is queued in the same transaction, so that a
+                stored step is never without its job; see `JobQueue.enqueue`.
+            targets: what to explain of them; None for everything they wrote.
+        """
 
         def write(connection: Connection, shared: SharedRows) -> None:
             for trace in traces:
                 write_trace_row(connection, trace)
             if steps:
                 _write_steps(connection, shared, steps)
+            write_job_rows(connection, explain, targets)
 
         self._write_shared(write)
 

@@ -4,29 +4,38 @@ The agent's threads only call `submit`. The writer thread assembles traces and w
 header as soon as it begins (``incomplete``, so that a killed agent leaves a trace that says so),
 each step when it ends, and the header again at the trace's end; all that waits goes in one
 transaction. Where an attributor is given, a second thread then explains the trace's model steps,
-so that slow attribution never delays recording.
+so that slow attribution never delays recording. Each of these steps is written together with a job in
+the store's queue, so what a process had not computed when it was killed is still queued.
 """
 
 from __future__ import annotations
 
+import os
+import platform
+import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flashtrace_agent import forking
-from flashtrace_agent.trace import Step, Trace, utc_now
+from flashtrace_agent.trace import Fidelity, Step, Trace, utc_now
 
 from .assembler import Assembler, Labels
 from .events import Event, Failure, TraceEnded
 from .runs import RunTree
-from .worker import Drops, Failures, Worker
+from .worker import Drops, Failures, Worker, logger
 
 if TYPE_CHECKING:
+    from flashtrace_agent.attribution import Attribution
     from flashtrace_agent.engine.attributor import Attributor
-    from flashtrace_agent.store import Store
+    from flashtrace_agent.store import Job, Store
 
 MAX_WAITING_STEPS = 10_000
-"""Steps that may wait for their attribution; further ones are dropped and counted."""
+"""Steps that may wait for their attribution here; further ones are left to ``flashtrace-agent worker``."""
+
+EXPLAINED_TOGETHER = 16
+"""Steps whose jobs are taken from the store's queue at once."""
 
 BATCH = 256
 """Events that are written in one transaction at most."""
@@ -67,12 +76,13 @@ class Recorder:
         self._attributor = attributor
         self._targets = list(targets) if targets is not None else None
         self._closed = False
+        self._stopping = threading.Event()
         self._traces: dict[str, Trace] = {}
         self._steps: dict[str, Step] = {}
         self._assembler = Assembler(self, labels, self._explain_later if attributor is not None else None)
         self._writer: Worker[Event] = Worker("flashtrace-writer", self._take, self.failures, max_queue, BATCH)
         self._explainer: Worker[str] = Worker(
-            "flashtrace-attribution", self._explain, self.failures, MAX_WAITING_STEPS
+            "flashtrace-attribution", self._explain, self.failures, MAX_WAITING_STEPS, EXPLAINED_TOGETHER
         )
         forking.survive(self)
 
@@ -110,6 +120,7 @@ class Recorder:
         self._assembler.renew()
         self._writer.renew()
         self._explainer.renew()
+        self._stopping = threading.Event()
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until all that was submitted is written and explained; return whether it is."""
@@ -121,8 +132,8 @@ class Recorder:
     def close(self, timeout: float | None) -> bool:
         """Flush, stop both threads, close an own store; return whether everything was written.
 
-        Attributions that did not fit into `timeout` seconds are left out; they can be computed
-        later from the store. Closing twice is harmless.
+        Attributions that did not fit into `timeout` seconds stay queued in the store, where
+        ``flashtrace-agent worker`` finds them. Closing twice is harmless.
         """
         if self._closed:
             return True
@@ -130,9 +141,14 @@ class Recorder:
         self.give_up_runs(everything=True)
         complete = self.flush(timeout)
         self.drops.note("event", "the handler was closed before it was written", self._writer.stop())
-        self.drops.note(
-            "attribution", "the handler was closed before it was computed", self._explainer.stop()
-        )
+        self._stopping.set()
+        left = self._explainer.stop()
+        if left:
+            logger.warning(
+                "%d attributions were not computed before the handler was closed; they are queued in the "
+                "store, and `flashtrace-agent worker` computes them.",
+                left,
+            )
         self._writer.join(1.0)
         self._explainer.join(1.0)
         if self._owns_store:
@@ -162,13 +178,18 @@ class Recorder:
         self._traces, self._steps = {}, {}
         if not traces and not steps:
             return
+        explain = [
+            step.id for step in steps if step.fidelity is Fidelity.EXACT and self._attributor is not None
+        ]
         try:
-            self._store.write_together(traces, steps)
+            self._store.write_together(traces, steps, explain=explain, targets=self._targets)
         except Exception:  # noqa: BLE001 - one that cannot be written must not cost the others
             for trace in traces:
                 self._attempt("writing a trace", self._store.write_trace, trace)
             for step in steps:
-                self._attempt("writing a step", self._store.write_step, step)
+                queued = [step.id] if step.id in explain else []
+                write = partial(self._store.write_together, explain=queued, targets=self._targets)
+                self._attempt("writing a step", write, [], [step])
 
     def _attempt(self, what: str, write: Any, *arguments: Any) -> None:
         try:
@@ -177,17 +198,30 @@ class Recorder:
             self.failures.note(what, error)
 
     def _explain_later(self, step_ids: Sequence[str]) -> None:
-        # Not before the steps are written: they are read back.
+        # Not before the steps are written, with their jobs: what does not fit stays in the store's queue.
         self._write()
-        left = [step_id for step_id in step_ids if not self._explainer.put(step_id)]
-        self.drops.note("attribution", "too many steps wait for theirs", len(left))
+        for step_id in step_ids:
+            self._explainer.put(step_id)
 
     def _explain(self, step_ids: Sequence[str]) -> None:
+        if not step_ids:
+            return
+        from flashtrace_agent.store.job_queue import job_id  # SQLAlchemy: only where it is used
+        from flashtrace_agent.store.work import work_on
+
+        # Only what this process queued: other jobs may need other models.
+        wanted = [job_id(step_id, self._targets) for step_id in step_ids]
+        name = f"{platform.node()}:{os.getpid()}"
+        jobs = self._store.jobs.lease(name, count=len(wanted), only=wanted)
+        for _ in work_on(self._store, jobs, self._explain_step, stop=self._stopping):
+            pass
+
+    def _explain_step(self, step: Step, job: Job) -> Sequence[Attribution]:
         from flashtrace_agent.explain import explain_step  # only where it is used
 
-        if self._attributor is None:
-            return
-        # Read back rather than kept: the histories of waiting steps would fill the memory.
-        for step in map(self._store.get_step, step_ids):
-            for attribution in explain_step(self._attributor, step, self._targets):
-                self._attempt("writing an attribution", self._store.write_attribution, step.id, attribution)
+        assert self._attributor is not None
+        try:
+            return explain_step(self._attributor, step, job.targets)
+        except Exception as error:
+            self.failures.note("attribution", error)
+            raise  # the queue keeps it too, and decides

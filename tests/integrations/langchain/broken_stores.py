@@ -21,7 +21,7 @@ class Broken:
     def write_step(self, step: Step) -> None:
         raise OSError("disk full")
 
-    def write_together(self, traces: Sequence[Trace], steps: Sequence[Step]) -> None:
+    def write_together(self, traces: Sequence[Trace], steps: Sequence[Step], **jobs: Any) -> None:
         raise OSError("disk full")
 
     def close(self) -> None:
@@ -37,7 +37,7 @@ class Slow(Broken):
         self.began = threading.Event()
         self.written: list[Any] = []
 
-    def write_together(self, traces: Sequence[Trace], steps: Sequence[Step]) -> None:
+    def write_together(self, traces: Sequence[Trace], steps: Sequence[Step], **jobs: Any) -> None:
         self.began.set()
         self.go.wait(10)
         self.written += [*traces, *steps]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,7 +59,7 @@ def test_steps_with_exact_ids_are_explained_after_their_trace(
     one_call(handler, answer("text only"))
     found = traces(handler, store)
     (explained,) = [trace.steps[0] for trace in found if trace.steps[0].fidelity is Fidelity.EXACT]
-    assert seen == [(explained.id, ["answer"], "flashtrace-attribution")]
+    assert seen == [(explained.id, ("answer",), "flashtrace-attribution")]
     (attribution,) = store.get_attributions(explained.id)
     assert attribution.target_name == "answer"
     assert handler.errors == 0
@@ -101,3 +104,64 @@ def test_a_recorded_run_of_a_real_model_is_explained(store: Store) -> None:
     assert all(item.fidelity == "exact" for item in attributions)
     assert abs(float(attributions[0].scores.sum()) - 1) < 0.01
     handler.close()
+
+
+KILLED = """
+import os, sys, threading
+sys.path.insert(0, {tests!r})
+import flashtrace_agent.explain
+from recorded import exact_answer, one_call
+from flashtrace_agent.integrations.langchain import FlashTraceCallbackHandler
+
+begun = threading.Event()
+
+def explain_step(*_):
+    begun.set()
+    threading.Event().wait()
+
+flashtrace_agent.explain.explain_step = explain_step
+handler = FlashTraceCallbackHandler({url!r}, object(), targets=["answer"])
+for _ in range(3):
+    one_call(handler, exact_answer())
+begun.wait(60)
+handler._recorder._writer.wait(60)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_killed_process_leaves_its_attributions_queued(store: Store) -> None:
+    """Those it had not begun, and the one it was computing, for any worker."""
+    code = KILLED.format(tests=str(Path(__file__).parent), url=store.url)
+    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == -9
+    assert sum(store.jobs.counts()[status] for status in ("queued", "leased")) == 3
+    with store._write() as connection:
+        connection.exec_driver_sql("UPDATE jobs SET due_at = 0")  # its leases are over
+    jobs = store.jobs.lease("worker", count=9)
+    assert {job.step_id for job in jobs} == {
+        step.id for summary in store.list_traces() for step in store.get_trace(summary.id).steps
+    }
+    assert {job.targets for job in jobs} == {("answer",)}
+
+
+def test_what_close_leaves_is_queued(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handler that is closed while attributions wait loses none of them."""
+    go, begun = threading.Event(), threading.Event()
+
+    def explain_step(attributor: Any, step: Step, targets: Any) -> list[Attribution]:
+        begun.set()
+        go.wait(30)
+        return []
+
+    monkeypatch.setattr("flashtrace_agent.explain.explain_step", explain_step)
+    handler = Handler(store, FixedAttributor())  # type: ignore[arg-type]
+    for _ in range(4):
+        one_call(handler, exact_answer())
+    assert begun.wait(10)
+    assert handler.close(timeout=0.2) is False
+    go.set()
+    for thread in threading.enumerate():
+        if thread.name == "flashtrace-attribution":
+            thread.join(10)
+    counts = store.jobs.counts()
+    assert (counts["leased"], counts["queued"] + counts["done"]) == (0, 4)
+    assert counts["queued"] >= 1

@@ -278,7 +278,7 @@ def test_what_a_parent_has_queued_is_written_by_the_parent_alone(tmp_path: Path)
         log, go = Path({str(tmp_path)!r}, "log"), Path({str(tmp_path)!r}, "go")
 
         class Logging:
-            def write_together(self, traces, steps):
+            def write_together(self, traces, steps, **jobs):
                 while not go.exists():
                     time.sleep(0.01)
                 with log.open("a") as file:
