@@ -10,17 +10,17 @@ one core. Training stops once 98 % of unseen puzzles are solved, and the share o
 from __future__ import annotations
 
 import argparse
-import math
 import random
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from flashtrace_agent.eval.tasks.chain import WORDS, Chains, draw_chains
+from flashtrace_agent.eval.tasks.chain import CHAINS, LENGTH, WORDS, Chains, draw_chains
 
 SPECIAL = ("<pad>", "<start>", "<user>", "<assistant>", "<end>", "<think>", "</think>", "<unk>")
 TEMPLATE = (
@@ -28,8 +28,12 @@ TEMPLATE = (
     "{{ '<' + message.role + '>' + message.content + '<end>' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<assistant>' }}{% endif %}"
 )
-QUESTIONS = 4
+QUESTIONS = 6
 """Questions about one set of statements in a training sequence; more to learn from a token read."""
+STAGES = ((4, 1), (3, 2), (3, 3), (CHAINS, LENGTH))
+"""Chains and their length, from looking up one statement to whole puzzles."""
+MASTERED = 0.02
+"""Mean loss, in nats a token, at which the next stage begins."""
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
@@ -51,15 +55,15 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def build_model(vocabulary: int) -> Qwen3ForCausalLM:
-    """Return the untrained model: 4 layers of width 256, about 2.5 million parameters."""
+def build_model(vocabulary: int, width: int) -> Qwen3ForCausalLM:
+    """Return the untrained model of 4 layers."""
     config = Qwen3Config(
         vocab_size=vocabulary,
-        hidden_size=256,
-        intermediate_size=512,
+        hidden_size=width,
+        intermediate_size=3 * width,
         num_hidden_layers=4,
-        num_attention_heads=8,
-        num_key_value_heads=4,
+        num_attention_heads=width // 32,
+        num_key_value_heads=width // 64,
         head_dim=32,
         max_position_embeddings=512,
         tie_word_embeddings=True,
@@ -87,15 +91,9 @@ def training_text(rng: random.Random, chains: int, length: int) -> str:
     return text
 
 
-def batch(
-    tokenizer: PreTrainedTokenizerFast, rng: random.Random, size: int, stage: float
-) -> tuple[Tensor, Tensor]:
-    """Return ids and labels (size, n); only what the assistant writes is learned.
-
-    `stage` in [0, 1] says how far the puzzles have grown to their full size.
-    """
-    chains = 2 + (rng.random() < stage)
-    length = rng.randint(2, 2 + round(2 * stage)) if rng.random() < 0.3 else 2 + round(2 * stage)
+def batch(tokenizer: Any, rng: random.Random, size: int, stage: int) -> tuple[Tensor, Tensor]:
+    """Return ids and labels (size, n) of puzzles up to a stage; only what the assistant writes is learned."""
+    chains, length = STAGES[stage] if rng.random() < 0.7 else rng.choice(STAGES[: stage + 1])
     encoded = [
         tokenizer(training_text(rng, chains, length), add_special_tokens=False).input_ids for _ in range(size)
     ]
@@ -133,45 +131,40 @@ def main() -> None:
     """Train and save."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--output", type=Path, default=Path("benchmarks/models/chain"))
-    parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=12000, help="at most this many")
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--width", type=int, default=256)
     arguments = parser.parse_args()
     torch.manual_seed(0)
     rng = random.Random(0)
     tokenizer = build_tokenizer()
-    model = build_model(len(tokenizer))
+    model = build_model(len(tokenizer), arguments.width)
     print(f"{model.num_parameters():,} parameters", flush=True)
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    plain = [p for p in model.parameters() if p.ndim <= 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}],
-        lr=arguments.rate,
-        betas=(0.9, 0.98),
-    )
+    optimizer = torch.optim.AdamW(model.parameters(), lr=arguments.rate, betas=(0.9, 0.98), weight_decay=0.01)
     started = time.monotonic()
+    stage, recent = 0, 1.0
     for step in range(arguments.steps):
-        progress = step / arguments.steps
-        warmth = min(1.0, (step + 1) / 200) * (0.5 + 0.5 * math.cos(math.pi * progress))
+        warmth = min(1.0, (step + 1) / 200) * (1.0 - 0.9 * step / arguments.steps)
         for group in optimizer.param_groups:
-            group["lr"] = arguments.rate * max(warmth, 0.02)
-        ids, labels = batch(tokenizer, rng, arguments.batch, min(1.0, progress / 0.35))
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            loss = model(ids, labels=labels).loss
+            group["lr"] = arguments.rate * warmth
+        ids, labels = batch(tokenizer, rng, arguments.batch, stage)
+        loss = model(ids, labels=labels).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        recent = 0.95 * recent + 0.05 * float(loss.detach())
         if step % 100 == 0:
-            print(
-                f"step {step:5d}  loss {float(loss.detach()):.4f}  {time.monotonic() - started:.0f} s",
-                flush=True,
-            )
-        if step % 500 == 499 and progress > 0.35:
+            seconds = time.monotonic() - started
+            print(f"step {step:5d}  stage {stage}  loss {recent:.4f}  {seconds:.0f} s", flush=True)
+        if recent < MASTERED and stage < len(STAGES) - 1:
+            stage, recent = stage + 1, 1.0
+        elif recent < MASTERED and step % 100 == 0:
             share = solved(model.eval(), tokenizer, random.Random(step), 100)
             model.train()
             print(f"step {step:5d}  solved {share:.0%}", flush=True)
-            if share >= 0.98 and progress > 0.5:
+            if share >= 0.98:
                 break
     model.eval()
     share = solved(model, tokenizer, random.Random("fresh"), 300)

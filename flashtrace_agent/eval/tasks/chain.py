@@ -13,8 +13,8 @@ from ...completion import Completion
 from ...message import Message
 from .base import Puzzle, Task
 
-NAMES = tuple(f"{letter}{digit}" for letter in "abcdefgh" for digit in range(8))
-NUMBERS = tuple(str(value) for value in range(10, 74))
+NAMES = tuple(f"{letter}{digit}" for letter in "abcdef" for digit in range(4))
+NUMBERS = tuple(str(value) for value in range(10, 34))
 WORDS = (*NAMES, *NUMBERS, "set", "=", ".", "value", "of", "?")
 CHAINS = 3
 LENGTH = 4
