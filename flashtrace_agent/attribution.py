@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from .check import Check
 from .segment import Segment
 from .span import Span
+
+if TYPE_CHECKING:
+    from .engine.attributor import Attributor
 
 Scores = npt.NDArray[np.float32]
 
@@ -67,6 +71,7 @@ class Attribution:
         fidelity: how the token ids are known, see `flashtrace_agent.trace.Fidelity`.
         segments: named pieces that tile the sequence; empty where not known.
         settings: what else determined the numbers (hops asked for, dtype, library versions).
+        checked: what `check` found, if it was asked.
     """
 
     input_ids: npt.NDArray[np.int32]
@@ -81,6 +86,7 @@ class Attribution:
     fidelity: str = "exact"
     segments: tuple[Segment, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    checked: Check | None = None
 
     @property
     def n_tokens(self) -> int:
@@ -110,6 +116,24 @@ class Attribution:
         ranked = sorted(shares.items(), key=lambda item: -item[1])
         return [SegmentShare(name, share) for name, share in ranked]
 
+    def check(
+        self, attributor: Attributor, *, unit: Literal["tokens", "segments"] = "tokens", draws: int = 16
+    ) -> Attribution:
+        """Return a copy whose `checked` says whether the top tokens (or segment) matter to the model.
+
+        They are removed, then as many random others, `draws` times, and the target's log-probability is
+        read each time. See `flashtrace_agent.engine.checking.run_check`.
+
+        Args:
+            attributor: holds the model that wrote the text.
+
+        Raises:
+            SequenceError: if too little stands before the target to compare with.
+        """
+        from .engine.checking import run_check
+
+        return replace(self, checked=run_check(attributor, self, unit=unit, draws=draws))
+
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dict; `from_dict` undoes it."""
         return {
@@ -133,6 +157,7 @@ class Attribution:
                 for segment in self.segments
             ],
             "settings": dict(self.settings),
+            "check": self.checked.to_dict() if self.checked else None,
         }
 
     @classmethod
@@ -157,6 +182,7 @@ class Attribution:
                 for item in data["segments"]
             ),
             settings=data["settings"],
+            checked=Check.from_dict(data["check"]) if data.get("check") else None,
         )
 
     def to_json(self, path: str | Path) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.orm import Session
 
 from flashtrace_agent.attribution import Attribution, Hop
+from flashtrace_agent.check import Check
 from flashtrace_agent.errors import StoreError
 from flashtrace_agent.segment import Segment
 from flashtrace_agent.span import Span
@@ -58,6 +59,7 @@ def write_attribution_row(
         "segments_digest": write_document(shared, "segments", segments),
         "settings_digest": write_document(shared, "settings", dict(attribution.settings)),
         "summary": summarize(stored),
+        "checked": attribution.checked.to_dict() if attribution.checked else None,
         "hops": [[hop.remaining_mass, len(data)] for hop, data in zip(attribution.hops, hops, strict=True)],
         "scores": scores,
         "hop_scores": b"".join(hops),
@@ -95,6 +97,7 @@ def read_attributions(session: Session, step_ids: Sequence[str]) -> dict[str, li
                 fidelity=row.fidelity,
                 segments=segments[row.segments_digest],
                 settings=documents[row.settings_digest] or {},
+                checked=Check.from_dict(row.checked) if row.checked else None,
             )
         )
     return found
@@ -127,7 +130,7 @@ def summarize(attribution: Attribution) -> dict[str, Any]:
             for name, share in attribution.by_segment()
             if round(share, 4)
         ],
-        "check": None,
+        "check": attribution.checked.to_dict() if attribution.checked else None,
         "fidelity": str(attribution.fidelity),
     }
 

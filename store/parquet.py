@@ -53,6 +53,7 @@ def export_parquet(store: Store, folder: Path, where: str | None = None) -> Coun
             [(name, text) for name in ("step_id", "trace_id", "target", "method", "model", "fidelity")]
             + [("ids", pa.list_(pa.int32())), ("tokens", pa.list_(text)), ("scores", pa.list_(pa.float32()))]
             + [("segments", pa.list_(pa.struct([("name", text), ("start", number), ("end", number)])))]
+            + [("check", text)]
         ),
         "annotations": pa.schema(
             [(name, text) for name in ("id", "trace_id", "step_id", "label")]
@@ -128,6 +129,7 @@ def _attribution_rows(store: Store, step: Step) -> list[dict[str, Any]]:
                 {"name": _unicode(segment.name), "start": segment.span.start, "end": segment.span.end}
                 for segment in found.segments
             ],
+            "check": compact_json(found.checked.to_dict()) if found.checked else None,
             **_fields(found, "method", "model", "fidelity"),
         }
         for found in store.get_attributions(step.id)

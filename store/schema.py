@@ -225,6 +225,7 @@ class AttributionRow(Base):
     segments_digest: Mapped[str | None] = mapped_column(Digest, ForeignKey("documents.digest"), index=True)
     settings_digest: Mapped[str | None] = mapped_column(Digest, ForeignKey("documents.digest"), index=True)
     summary: Mapped[Any] = mapped_column(Json)
+    checked: Mapped[Any | None] = mapped_column(Json)
     hops: Mapped[Any] = mapped_column(Json)
     scores: Mapped[bytes] = mapped_column(LargeBinary)
     hop_scores: Mapped[bytes] = mapped_column(LargeBinary)

@@ -76,6 +76,12 @@ def attribute(
         int | None,
         typer.Option("--actors", min=1, help="Ray actors; by default one a GPU.", show_default=False),
     ] = None,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Remove the top tokens, and as many random ones, and see what the target loses."
+        ),
+    ] = False,
     model: ModelOption = None,
     dtype: DtypeOption = "auto",
     as_json: JsonOption = False,
@@ -98,13 +104,17 @@ def attribute(
         raise typer.BadParameter(
             "--address and --actors go with --engine ray, and that with --where or --all, not --queue."
         )
+    if check and (queue or selected):
+        raise typer.BadParameter(
+            "--check is for one TRACE, computed here: leave out --queue, --where and --all."
+        )
     with open_existing_store(store) as opened:
         if trace_id is not None and queue:
             queued = _queue(opened, trace_id, step, target, hops, method)
         elif queue:
             queued = opened.jobs.enqueue_where(where, method=method, hops=hops)
         elif trace_id is not None:
-            _attribute_trace(opened, trace_id, step, target, hops, method, model, dtype, as_json)
+            _attribute_trace(opened, trace_id, step, target, hops, method, model, dtype, check, as_json)
             return
         else:
             from .selection import attribute_selection
@@ -147,6 +157,7 @@ def _attribute_trace(
     method: str,
     model: str | None,
     dtype: str,
+    check: bool,
     as_json: bool,
 ) -> None:
     from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
@@ -168,6 +179,8 @@ def _attribute_trace(
             if names is not None and not names:
                 continue
             for result in explain_step(attributor, each, names, hops=hops, method=method):
+                if check:
+                    result = result.check(attributor)
                 opened.write_attribution(each.id, result)
                 found.append((each, result))
     if not found:
@@ -212,6 +225,7 @@ def _summary(result: Any) -> dict[str, Any]:
         "method": result.method,
         "hops": len(result.hops) - 1,
         "fidelity": result.fidelity,
+        "check": result.checked.to_dict() if result.checked else None,
         "segments": [share._asdict() for share in result.by_segment() if share.share > 0],
         "top": [token._asdict() for token in result.top(10)],
     }

@@ -47,6 +47,8 @@ def sources_line(attribution: Attribution, indent: str = "  ") -> Text:
     if template:
         parts.append(f"template {template:.0%}")
     line.append(", ".join(parts) or "nothing in the prompt")
+    if attribution.checked is not None:
+        line.append(f"\n{indent}  check {attribution.checked.sentence()}", style="dim")
     return line
 
 

@@ -140,6 +140,8 @@ def _why(step: Step, attribution: Mapping[str, Any]) -> Text:
     if value:
         line.append(f" `{one_line(value, 40)}`")
     line.append(f" ← {sources or 'segments unknown'}")
+    if attribution.get("check"):
+        line.append(f" check: {attribution['check']['verdict']}", "dim")
     if attribution["fidelity"] != "exact":
         line.append(f" ({attribution['fidelity']})", "yellow")
     return line

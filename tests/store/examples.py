@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from flashtrace_agent.attribution import Attribution, Hop
+from flashtrace_agent.check import judge
 from flashtrace_agent.message import Message, ToolCall, ToolSchema
 from flashtrace_agent.segment import Segment
 from flashtrace_agent.span import Span
@@ -108,6 +109,7 @@ def make_attribution(ids: Sequence[int], **fields: Any) -> Attribution:
         "fidelity": "exact",
         "segments": (Segment("system", Span(0, half), 0), Segment("user", Span(half, len(ids)), 1)),
         "settings": {"hops": 1, "dtype": "float32"},
+        "checked": judge("tokens", 2, 20, "target", 3.5, (0.25, 0.5, -0.125)),
     }
     return Attribution(
         input_ids=np.asarray(ids, dtype=np.int32),

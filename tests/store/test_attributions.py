@@ -58,6 +58,7 @@ def test_an_attribution_comes_back(store: Store, step: Step) -> None:
         "fidelity",
         "segments",
         "settings",
+        "checked",
     )
     for field in same:
         assert getattr(read, field) == getattr(written, field), field
@@ -106,7 +107,7 @@ def test_summaries_hold_shares_without_arrays(store: Store, step: Step) -> None:
         "target": "tool_name",
         "method": "flashtrace",
         "hops": 1,
-        "check": None,
+        "check": None if attribution.checked is None else attribution.checked.to_dict(),
         "fidelity": "exact",
     }
     with pytest.raises(StoreError, match="damaged: restore"):
