@@ -123,6 +123,7 @@ def test_an_older_store_is_upgraded_with_its_content(store_url: str) -> None:
                 connection.exec_driver_sql(f"DROP INDEX {index}")
             for column in ("steps", "tokens", "fidelity"):
                 connection.exec_driver_sql(f"ALTER TABLE traces DROP COLUMN {column}")
+            connection.exec_driver_sql("ALTER TABLE attributions DROP COLUMN checked")
             connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '0001'")
     with Store(store_url) as store:
         assert store.get_step(step.id) == step
