@@ -1,4 +1,4 @@
-"""The list of traces, newest first; choosing one opens it."""
+"""The list of traces, newest first: filter them, watch them arrive, open one."""
 
 from __future__ import annotations
 
@@ -8,9 +8,49 @@ import streamlit as st
 
 from flashtrace_agent.dashboard.data import open_store
 from flashtrace_agent.dashboard.links import TRACE, query
-from flashtrace_agent.dashboard.text import FIDELITY_COLOR, STATUS_COLOR, duration
+from flashtrace_agent.dashboard.text import FIDELITY_COLOR, STATUS_COLOR, clip, duration, plain
+from flashtrace_agent.errors import FlashTraceError
 
 PAGE_SIZE = 50
+
+QUICK = {
+    "errors": "status = error",
+    "incomplete": "status = incomplete",
+    "last day": "since 1d",
+    "slow": "latency > 10s",
+    "long": "tokens > 8000",
+    "token ids not exact": "not fidelity = exact",
+}
+"""What one often looks for, as filters."""
+
+LIVE_S = 3.0
+
+
+def _filter() -> str | None:
+    """Let the reader filter; return the whole filter, None for none."""
+    if "where" not in st.session_state:
+        kept = st.session_state.get("last_where", "")  # the menu's links carry no query
+        st.session_state["where"] = st.query_params.get("where", kept)
+    box, chips = st.columns([3, 2], vertical_alignment="bottom")
+    written = box.text_input(
+        "Filter",
+        key="where",
+        placeholder="tool = 'get_weather' and tokens > 4000 and since 7d",
+        help="Fields: status, name, session, tag, tool, model, prompt_version, tokens, latency, fidelity, "
+        "started, error, text, trace, step; `since 7d`; `segment tool_result share > 0.5 of target "
+        "tool_call`. Join them with and, or, not and parentheses; `~` finds words in a text.",
+        icon=":material/filter_alt:",
+    )
+    st.session_state["last_where"] = written
+    if written:
+        st.query_params["where"] = written
+    else:
+        st.query_params.pop("where", None)
+    quick = chips.pills(
+        "Quick filters", list(QUICK), selection_mode="multi", key="quick", label_visibility="collapsed"
+    )
+    parts = [QUICK[name] for name in quick] + ([f"({written})" if quick else written] if written else [])
+    return " and ".join(parts) or None
 
 
 def _table(traces: list[Any]) -> dict[str, list[Any]]:
@@ -28,9 +68,116 @@ def _table(traces: list[Any]) -> dict[str, list[Any]]:
     }
 
 
-def _empty(status: str | None) -> None:
-    if status is not None:
-        st.info(f"No trace has the status {status}.", icon=":material/filter_alt:")
+_TIME = st.column_config.DatetimeColumn("Time (UTC)", format="YYYY-MM-DD HH:mm:ss", width=160)
+_STATUS = st.column_config.MultiselectColumn(
+    options=list(STATUS_COLOR), color=list(STATUS_COLOR.values()), width=110
+)
+COLUMNS = {
+    "Time": _TIME,
+    "Name": st.column_config.TextColumn(width="medium"),
+    "Status": _STATUS,
+    "Steps": st.column_config.NumberColumn(width=70),
+    "Tools": st.column_config.ListColumn(width="medium"),
+    "Tokens": st.column_config.NumberColumn(format="localized", width=80),
+    "Took": st.column_config.TextColumn(width=80),
+    "Fidelity": st.column_config.MultiselectColumn(
+        options=list(FIDELITY_COLOR),
+        color=list(FIDELITY_COLOR.values()),
+        width=110,
+        help="The lowest among the steps: exact, rendered or approximate token ids.",
+    ),
+}
+
+
+def _chosen_row(event: Any) -> int | None:
+    chosen = [*event.selection.rows, *(row for row, _ in event.selection.cells)]
+    return int(chosen[0]) if chosen else None
+
+
+def _show(where: str | None, by_session: bool) -> None:
+    """Show the table; errors are caught here, because a fragment keeps them from the page."""
+    try:
+        if by_session:
+            _show_sessions(where)
+        else:
+            _show_traces(where)
+    except FlashTraceError as error:
+        sentence, *picture = str(error).split("\n", 1)
+        st.error(plain(sentence), icon=":material/error:")
+        if picture:  # a filter's mistake, and the place below it
+            st.code(picture[0], language=None)
+
+
+def _show_traces(where: str | None) -> None:
+    store = open_store()
+    starts: list[str] = st.session_state["page_starts"]
+    found = store.list_traces(limit=PAGE_SIZE + 1, before=starts[-1] if starts else None, where=where)
+    traces = found[:PAGE_SIZE]
+    if not traces and not starts:
+        _empty(where)
+        return
+    event = st.dataframe(
+        _table(traces),
+        hide_index=True,
+        on_select="rerun",
+        selection_mode=["single-row", "single-cell"],
+        height="content" if len(traces) < 15 else 570,
+        column_config=COLUMNS,
+        key=f"traces-{len(starts)}-{where}",
+    )
+    row = _chosen_row(event)
+    if row is not None and row < len(traces):
+        st.switch_page(TRACE, query_params=query(traces[row].id))
+    _show_pager("Click a row to open its trace.", traces[-1].id if len(found) > PAGE_SIZE else None)
+
+
+def _show_sessions(where: str | None) -> None:
+    starts: list[str] = st.session_state["page_starts"]
+    sessions, after = open_store().list_sessions(
+        limit=PAGE_SIZE, before=starts[-1] if starts else None, where=where
+    )
+    if not sessions and not starts:
+        st.info("No trace that is shown here belongs to a session.", icon=":material/forum:")
+        return
+    event = st.dataframe(
+        {
+            "Session": [one.session for one in sessions],
+            "Traces": [one.traces for one in sessions],
+            "Time": [one.latest_at for one in sessions],
+            "Latest trace": [one.latest_name for one in sessions],
+            "Status": [[one.latest_status] for one in sessions],
+        },
+        hide_index=True,
+        on_select="rerun",
+        selection_mode=["single-row", "single-cell"],
+        height="content" if len(sessions) < 15 else 570,
+        column_config={"Time": _TIME, "Status": _STATUS, "Traces": st.column_config.NumberColumn(width=80)},
+        key=f"sessions-{len(starts)}-{where}",
+    )
+    row = _chosen_row(event)
+    if row is not None and row < len(sessions):
+        st.session_state["open_session"] = sessions[row].session
+        st.rerun(scope="app")
+    _show_pager("Click a row to see the session's traces.", after)
+
+
+def _show_pager(hint: str, after: str | None) -> None:
+    """Show how to go on. Keyset paging: a page starts below the id that ended the one before it."""
+    starts: list[str] = st.session_state["page_starts"]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(hint)
+        st.space("stretch")
+        if starts and st.button("Newer", icon=":material/chevron_left:"):
+            starts.pop()
+            st.rerun(scope="app")
+        if after and st.button("Older", icon=":material/chevron_right:", icon_position="right"):
+            starts.append(after)
+            st.rerun(scope="app")
+
+
+def _empty(where: str | None) -> None:
+    if where is not None:
+        st.info(f"No trace agrees with {plain(clip(where, 200))}\\.", icon=":material/filter_alt:")
         return
     with st.container(border=True, width=640):
         st.subheader("No traces yet", anchor=False)
@@ -47,67 +194,25 @@ def _empty(status: str | None) -> None:
 
 def main() -> None:
     """Draw the page."""
-    store = open_store()
+    open_store()  # before anything is drawn: a store that cannot be opened is all there is to say
+    opened = st.session_state.pop("open_session", None)
+    if opened is not None:
+        quoted = opened.replace("'", "''")
+        st.session_state["where"] = f"session = '{quoted}'"
+        st.session_state["sessions"] = False
     head, controls = st.columns([3, 4], vertical_alignment="center")
     head.header("Traces", anchor=False)
     with controls.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
-        status = st.segmented_control(
-            "Status", list(STATUS_COLOR), label_visibility="collapsed", key="status"
-        )
+        by_session = st.toggle("By session", key="sessions", help="One row per session.")
+        live = st.toggle("Live", key="live", help="Look for new traces every few seconds.")
         st.button("Refresh", icon=":material/refresh:")
-    if st.session_state.get("listed_status") != status:
-        st.session_state["listed_status"] = status
+    where = _filter()
+    if st.session_state.get("listed") != (where, by_session):
+        st.session_state["listed"] = (where, by_session)
         st.session_state["page_starts"] = []
-
-    # Keyset paging: a page starts below the id that ended the one before it.
-    starts: list[str] = st.session_state.setdefault("page_starts", [])
-    found = store.list_traces(limit=PAGE_SIZE + 1, before=starts[-1] if starts else None, status=status)
-    traces = found[:PAGE_SIZE]
-    if not traces and not starts:
-        _empty(status)
-        return
-
-    event = st.dataframe(
-        _table(traces),
-        hide_index=True,
-        on_select="rerun",
-        selection_mode=["single-row", "single-cell"],
-        height="content" if len(traces) < 15 else 570,
-        column_config={
-            "Time": st.column_config.DatetimeColumn("Time (UTC)", format="YYYY-MM-DD HH:mm:ss", width=160),
-            "Name": st.column_config.TextColumn(width="medium"),
-            "Status": st.column_config.MultiselectColumn(
-                options=list(STATUS_COLOR), color=list(STATUS_COLOR.values()), width=110
-            ),
-            "Steps": st.column_config.NumberColumn(width=70),
-            "Tools": st.column_config.ListColumn(width="medium"),
-            "Tokens": st.column_config.NumberColumn(format="localized", width=80),
-            "Took": st.column_config.TextColumn(width=80),
-            "Fidelity": st.column_config.MultiselectColumn(
-                options=list(FIDELITY_COLOR),
-                color=list(FIDELITY_COLOR.values()),
-                width=110,
-                help="The lowest among the steps: exact, rendered or approximate token ids.",
-            ),
-        },
-        key=f"traces-{len(starts)}-{status}",
-    )
-    selection = event.selection
-    chosen = [*selection.rows, *(row for row, _ in selection.cells)]
-    if chosen:
-        st.switch_page(TRACE, query_params=query(traces[chosen[0]].id))
-
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption("Click a row to open its trace.")
-        st.space("stretch")
-        if starts and st.button("Newer", icon=":material/chevron_left:"):
-            starts.pop()
-            st.rerun()
-        if len(found) > PAGE_SIZE and st.button(
-            "Older", icon=":material/chevron_right:", icon_position="right"
-        ):
-            starts.append(traces[-1].id)
-            st.rerun()
+    # A reader on a later page is reading: new traces would not change it.
+    watching = live and not st.session_state["page_starts"]
+    st.fragment(_show, run_every=LIVE_S if watching else None)(where, by_session)
 
 
 main()

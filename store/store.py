@@ -32,6 +32,7 @@ from .job_queue import JobQueue, write_job_rows
 from .maintenance import backup, describe, vacuum
 from .migrate import SCHEMA_REVISION, current_revision, upgrade
 from .schema import StepRow, TraceRow
+from .sessions import SessionSummary, list_session_rows
 from .shared_rows import Memory, SharedRows
 from .steps import read_steps, write_step_rows
 from .summary import TraceSummary
@@ -311,6 +312,22 @@ class Store:
         with self._read() as reading:
             dialect = self._engine.dialect.name
             return search_messages(reading, words, dialect, where=condition, limit=limit, before=before)
+
+    def list_sessions(
+        self, *, limit: int = 50, before: str | None = None, where: str | None = None
+    ) -> tuple[list[SessionSummary], str | None]:
+        """Return sessions, that with the latest trace first, and the `before` of the page after.
+
+        Args:
+            limit: at most this many.
+            before: from the page before; None for the first page.
+            where: count only traces a filter finds.
+
+        Raises:
+            FilterError: if the filter cannot be understood; the message shows where.
+        """
+        with self._read() as reading:
+            return list_session_rows(reading, limit=limit, before=before, where=self._condition(where))
 
     def get_trace(self, id_or_prefix: str) -> Trace:
         """Return a trace with its steps in order of time.

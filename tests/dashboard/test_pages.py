@@ -50,14 +50,51 @@ def test_list_shows_every_trace_newest_first(app: AppTest) -> None:
     assert table["Time"].is_monotonic_decreasing
 
 
-def test_list_filters_by_status(app: AppTest) -> None:
-    """The status filter leaves the traces of that status, and says so when there are none."""
+def test_quick_filters_and_the_filter_box_narrow_the_list(app: AppTest) -> None:
+    """Both together, as the address says; no match is said in words."""
     app.run()
-    app.button_group(key="status").set_value("error").run()
+    app.button_group(key="quick").set_value(["errors"]).run()
     assert list(app.dataframe[0].value["Tools"]) == [["sofas"]]
-    app.button_group(key="status").set_value("incomplete").run()
+    app.text_input(key="where").set_value("tool = lookup or tool = sofas").run()
+    assert list(app.dataframe[0].value["Tools"]) == [["sofas"]]
+    app.button_group(key="quick").set_value([]).run()
+    assert len(app.dataframe[0].value["Tools"]) == 3
+    assert app.query_params["where"] == "tool = lookup or tool = sofas"
+    app.text_input(key="where").set_value("tool = nothing").run()
     assert not app.dataframe
-    assert "No trace has the status incomplete" in app.info[0].value
+    assert "No trace agrees with" in app.info[0].value
+    assert not app.exception
+
+
+def test_a_filter_that_is_wrong_shows_the_character(app: AppTest) -> None:
+    """The sentence of the store's language, and the place below it."""
+    app.run()
+    app.text_input(key="where").set_value("tokens > many").run()
+    assert "character 10" in app.error[0].value.replace("\\", "")
+    text, caret = app.code[0].value.rstrip().split("\n")
+    assert text.strip() == "tokens > many"
+    assert caret.index("^") == text.index("many")
+    assert not app.exception
+
+
+def test_the_filter_of_an_address_is_used(app: AppTest) -> None:
+    """A link with a filter shows what it finds."""
+    app.query_params["where"] = "status = error"
+    app.run()
+    assert list(app.dataframe[0].value["Tools"]) == [["sofas"]]
+    assert app.text_input(key="where").value == "status = error"
+
+
+def test_list_by_session(app: AppTest) -> None:
+    """One row per session with its latest trace; a filter counts only what it finds."""
+    app.run()
+    app.toggle(key="sessions").set_value(True).run()
+    table = app.dataframe[0].value
+    assert list(table["Session"]) == ["morning shift"]
+    assert list(table["Traces"]) == [3]
+    app.button_group(key="quick").set_value(["errors"]).run()
+    assert list(app.dataframe[0].value["Traces"]) == [1]
+    assert not app.exception
 
 
 def test_list_pages_through_more_traces_than_fit(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
