@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import streamlit as st
 
@@ -13,59 +15,78 @@ from flashtrace_agent.dashboard.conversation import (
     show_result,
     show_tools,
 )
-from flashtrace_agent.dashboard.data import first_fault, open_store, results_of_calls, unknown_tools
+from flashtrace_agent.dashboard.data import (
+    first_fault,
+    open_store,
+    position_of,
+    results_of_calls,
+    unknown_tools,
+)
 from flashtrace_agent.dashboard.header import show_step_facts, show_trace_header
 from flashtrace_agent.dashboard.links import TRACES, WHY, asked, query, settle
-from flashtrace_agent.dashboard.text import call_text, clip, duration, plain
+from flashtrace_agent.dashboard.step_tree import step_tree
+from flashtrace_agent.dashboard.text import call_text, clip, plain
 from flashtrace_agent.errors import StoreError
 from flashtrace_agent.message import ToolCall
+from flashtrace_agent.store.jsonl import export_jsonl
+from flashtrace_agent.store.plain import step_to_dict
 from flashtrace_agent.trace import Step, Trace
 
 
-def _choose_step(trace: Trace) -> Step:
-    """Let the reader choose; at first the linked step, else the first fault, else the last answer."""
-    by_id = {step.id: step for step in trace.steps}
+def _linked_step(trace: Trace) -> Step:
+    """Return the step of the address, else the first fault, else the last answer."""
     wanted = asked("step")
     step = next((one for one in trace.steps if wanted and one.id.startswith(wanted)), None)
     if wanted and step is None:
         st.warning(f"This trace has no step {plain(clip(wanted))}\\.", icon=":material/link_off:")
     models = [one for one in trace.steps if one.kind == "model"]
-    step = step or first_fault(trace) or (models or trace.steps)[-1]
-    numbers = {one.id: number for number, one in enumerate(trace.steps, start=1)}
-    chosen = st.radio(
-        "Steps",
-        list(by_id),
-        index=list(by_id).index(step.id),
-        format_func=lambda step_id: f"{numbers[step_id]} · {_step_label(by_id[step_id])}",
-        captions=[_step_caption(one) for one in trace.steps],
-        key=f"step-{trace.id}",
-    )
-    return by_id[chosen]
+    return step or first_fault(trace) or (models or trace.steps)[-1]
 
 
-def _step_label(step: Step) -> str:
-    fault = ":red[:material/error:] " if step.status == "error" else ""
-    if step.kind == "tool":
-        return f"{fault}:material/build: {plain(step.name)}"
-    calls = step.output.tool_calls if step.output is not None else ()
-    if unknown_tools(step, calls):
-        fault = ":red[:material/error:] "
-    if calls:
-        said = "calls " + ", ".join(call.name for call in calls)
-    elif step.output is not None and step.output.content:
-        said = "answers"
+def _go_to(trace_id: str, step_id: str | None = None) -> None:
+    """Have the next run of the page show another step or trace."""
+    st.query_params["trace"] = trace_id
+    st.query_params.pop("target", None)
+    if step_id is None:
+        st.query_params.pop("step", None)
     else:
-        said = "model call"
-    return f"{fault}:material/smart_toy: {plain(said)}"
+        st.query_params["step"] = step_id
 
 
-def _step_caption(step: Step) -> str:
-    parts = [duration(step.started_at, step.ended_at) or step.status]
-    if step.kind == "model" and step.output is not None and step.output.content:
-        parts.append(clip(step.output.content, 40))
-    if step.kind == "tool":
-        parts.append(clip(step.error or step.result or "", 40))
-    return " · ".join(plain(part) for part in parts if part)
+def _show_bar(trace: Trace, step: Step) -> None:
+    """Show the way to the steps and traces around, and what can be taken away."""
+    position = position_of(trace, step)
+    newer, older = open_store().neighbours(trace.id)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        for label, icon, index in (
+            ("Previous step", ":material/arrow_upward:", position - 1),
+            ("Next step", ":material/arrow_downward:", position + 1),
+        ):
+            inside = 0 <= index < len(trace.steps)
+            arguments = (trace.id, trace.steps[index].id) if inside else (trace.id,)
+            st.button(label, icon=icon, disabled=not inside, on_click=_go_to, args=arguments)
+        st.space("stretch")
+        for label, icon, other in (
+            ("Newer trace", ":material/chevron_left:", newer),
+            ("Older trace", ":material/chevron_right:", older),
+        ):
+            st.button(label, icon=icon, disabled=other is None, on_click=_go_to, args=(other,))
+        st.download_button(
+            "Download",
+            lambda: _export(trace.id),
+            file_name=f"{trace.id}.jsonl",
+            mime="application/jsonl",
+            icon=":material/download:",
+            help="The whole trace with its attributions, as `flashtrace-agent import` reads it.",
+            on_click="ignore",
+        )
+
+
+def _export(trace_id: str) -> bytes:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "trace.jsonl"
+        export_jsonl(open_store(), path, f"trace = '{trace_id}'")
+        return path.read_bytes()
 
 
 def _show_model_step(trace: Trace, step: Step) -> None:
@@ -146,16 +167,22 @@ def main() -> None:
     if not trace.steps:
         st.info("This trace has no steps yet; refresh when the agent has made its first call.")
         return
-    steps, detail = st.columns([1, 3], gap="large")
-    with steps:
-        step = _choose_step(trace)
+    step = _linked_step(trace)
     settle(trace=trace.id, step=step.id)
+    _show_bar(trace, step)
+    steps, detail = st.columns([2, 5], gap="medium")
+    with steps:
+        step_tree(trace, step, key=f"tree-{trace.id}", on_choose=lambda chosen: _go_to(trace.id, chosen))
     with detail:
         show_step_facts(step)
-        if step.kind == "model":
-            _show_model_step(trace, step)
-        else:
-            _show_tool_step(trace, step)
+        conversation, raw = st.tabs(["Conversation", "Raw"])
+        with conversation:
+            if step.kind == "model":
+                _show_model_step(trace, step)
+            else:
+                _show_tool_step(trace, step)
+        with raw:
+            st.json(step_to_dict(step), expanded=1)
 
 
 main()

@@ -37,7 +37,14 @@ from .shared_rows import Memory, SharedRows
 from .steps import read_steps, write_step_rows
 from .summary import TraceSummary
 from .totals import refresh_totals
-from .traces import ensure_trace_rows, list_trace_rows, read_trace, resolve_id, write_trace_row
+from .traces import (
+    ensure_trace_rows,
+    list_trace_rows,
+    neighbour_ids,
+    read_trace,
+    resolve_id,
+    write_trace_row,
+)
 from .trajectories import read_trajectories, write_trajectory_row
 from .workers import Workers
 
@@ -337,6 +344,11 @@ class Store:
         """
         with self._read() as reading:
             return read_trace(reading, resolve_id(reading, TraceRow, id_or_prefix))
+
+    def neighbours(self, trace_id: str) -> tuple[str | None, str | None]:
+        """Return the ids of the next newer and the next older trace; None where there is none."""
+        with self._read() as reading:
+            return neighbour_ids(reading, trace_id)
 
     def get_step(self, id_or_prefix: str) -> Step:
         """Return one step.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, select
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, select
 from sqlalchemy.orm import Session
 
 from flashtrace_agent.errors import StoreError
@@ -118,6 +118,13 @@ def list_trace_rows(
         for trace_id, tool in session.execute(tool_query.order_by(FacetRow.first_at, FacetRow.value)):
             tools.setdefault(trace_id, []).append(tool)
     return [_summary(row, tools.get(row.id, []), tags.get(row.id, [])) for row in rows]
+
+
+def neighbour_ids(session: Session, trace_id: str) -> tuple[str | None, str | None]:
+    """Return the ids of the next newer and the next older trace; None where there is none."""
+    newer = session.scalar(select(func.min(TraceRow.id)).where(TraceRow.id > trace_id))
+    older = session.scalar(select(func.max(TraceRow.id)).where(TraceRow.id < trace_id))
+    return newer, older
 
 
 def resolve_id(session: Session, row_type: type[TraceRow] | type[StepRow], text: str) -> str:

@@ -32,7 +32,7 @@ def test_from_the_list_to_why(browser: Browser, address: str, good_run: Run) -> 
     expect(page.get_by_text("There are 12 lamps left in stock.").first).to_be_visible()
     expect(page).to_have_url(re.compile(f"trace={good_run.trace.id}"))
 
-    page.get_by_test_id("stRadio").get_by_text("calls lookup").click()
+    page.get_by_role("treeitem", name="calls lookup").click()
     page.get_by_role("link", name="Why this item?").click()
     expect(page.locator(".ft-t").first).to_be_visible()
     query = parse_qs(urlsplit(page.url).query)

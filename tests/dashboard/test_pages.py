@@ -33,6 +33,19 @@ def shown(app: AppTest) -> dict[str, Any]:
     return found
 
 
+def tree(app: AppTest) -> dict[str, Any]:
+    """Return what the tree of steps on the page was given."""
+    (component,) = app.get("bidi_component")
+    found: dict[str, Any] = json.loads(component.proto.json)
+    return found
+
+
+def click(app: AppTest, label: str) -> None:
+    """Press the button with this label."""
+    next(button for button in app.button if button.label == label).click().run()
+    assert not app.exception
+
+
 def link_labels(app: AppTest) -> list[str]:
     """Return the labels of the page's links."""
     return [link.proto.label for link in app.get("page_link")]
@@ -138,7 +151,7 @@ def test_store_that_cannot_be_opened_is_one_sentence(
 def test_trace_opens_at_its_last_answer(app: AppTest, good_run: Run) -> None:
     """A good trace shows the whole conversation and what the model said last."""
     open_page(app, "trace.py", trace=good_run.trace.id)
-    assert app.radio[0].value == good_run.trace.steps[2].id
+    assert tree(app)["chosen"] == good_run.trace.steps[2].id
     assert [message.name for message in app.chat_message][-1] == "assistant"
     assert "There are 12 lamps left in stock." in [text.value for text in app.text]
     assert app.query_params["step"] == good_run.trace.steps[2].id
@@ -166,17 +179,36 @@ def test_call_is_shown_with_its_result(app: AppTest, good_run: Run) -> None:
 
 def test_tool_step_shows_arguments_and_result(app: AppTest, good_run: Run) -> None:
     """Choosing the tool step shows what it was called with and what it returned."""
-    open_page(app, "trace.py", trace=good_run.trace.id)
-    app.radio[0].set_value(good_run.trace.steps[1].id).run()
-    assert not app.exception
+    open_page(app, "trace.py", trace=good_run.trace.id, step=good_run.trace.steps[1].id)
     assert app.code[0].value == 'lookup(item="lamp", field="stock")'
     assert app.query_params["step"] == good_run.trace.steps[1].id
+
+
+def test_steps_and_traces_are_walked_one_by_one(app: AppTest, good_run: Run, failed_run: Run) -> None:
+    """Previous and next step, newer and older trace, each with its address."""
+    steps = good_run.trace.steps
+    open_page(app, "trace.py", trace=good_run.trace.id, step=steps[0].id)
+    rows = tree(app)["steps"]
+    assert [row["parent"] for row in rows] == [None, steps[0].id, None]
+    assert rows[0]["start"] == 0
+    assert rows[2]["start"] + rows[2]["length"] == pytest.approx(1.0)
+    click(app, "Next step")
+    assert app.query_params["step"] == steps[1].id
+    click(app, "Previous step")
+    assert app.query_params["step"] == steps[0].id
+    assert next(button for button in app.button if button.label == "Previous step").disabled
+    assert next(button for button in app.button if button.label == "Newer trace").disabled
+    click(app, "Older trace")
+    assert app.query_params["trace"] == failed_run.trace.id
+    click(app, "Newer trace")
+    assert app.query_params["trace"] == good_run.trace.id
 
 
 def test_failed_trace_opens_at_its_fault(app: AppTest, failed_run: Run) -> None:
     """Errors are seen at a glance: the trace's, the unknown tool and the tool step's."""
     open_page(app, "trace.py", trace=failed_run.trace.id)
-    assert app.radio[0].value == failed_run.trace.steps[0].id
+    assert tree(app)["chosen"] == failed_run.trace.steps[0].id
+    assert [bool(step["fault"]) for step in tree(app)["steps"]] == [True, True]
     errors = [error.value.replace("\\", "") for error in app.error]
     assert errors[0] == failed_run.trace.error
     assert "No tool called **sofas** was offered to the model." in errors
@@ -260,7 +292,7 @@ def test_everything_of_a_step_is_explained_at_once(app: AppTest, failed_run: Run
     open_page(app, "why.py", trace=failed_run.trace.id)
     with Store(Store.default_url()) as store:
         assert store.jobs.open() == []
-        next(button for button in app.button if button.label == "Explain everything").click().run()
+        click(app, "Explain everything")
         (job,) = store.jobs.open()
     assert (job.step_id, job.targets) == (step.id, None)
     assert any("waits in the queue" in text.value for text in app.markdown)
