@@ -132,7 +132,7 @@ def show_worker_hint() -> None:
         st.code(worker_command(), language="bash", wrap_lines=True)
 
 
-def labels(targets: Sequence[str] | None) -> str:
+def target_names(targets: Sequence[str] | None) -> str:
     """Return the targets of a job in words."""
     return "everything" if targets is None else ", ".join(targets)
 

@@ -383,3 +383,26 @@ def test_token_is_asked_for_before_anything_is_shown(app: AppTest, monkeypatch: 
     app.button[0].click().run()
     assert not app.exception
     assert len(app.dataframe) == 1
+
+
+def test_jobs_show_queue_workers_and_failures(app: AppTest, good_run: Run, failed_run: Run) -> None:
+    """What waits can be cancelled, what failed tried again or dismissed."""
+    step, other = good_run.trace.steps[0], failed_run.trace.steps[0]
+    with Store(Store.default_url()) as store:
+        store.jobs.enqueue(other.id, ["answer"])
+        (job,) = store.jobs.lease("host:7")
+        store.jobs.fail(job, "Step has no target 'answer'.", retry=False)
+        store.jobs.enqueue(step.id)
+        with store.workers.announced("host:7"):
+            open_page(app, "jobs.py")
+            assert [metric.value for metric in app.metric] == ["1", "0", "0", "1"]
+            assert any("host:7" in text.value.replace("\\", "") for text in app.markdown)
+            assert any("no target" in text.value for text in app.caption)
+        click(app, "Try again")
+        assert [job.status for job in store.jobs.of_step(other.id)] == ["queued"]
+        assert any("No worker is running" in text.value for text in app.markdown)
+        click(app, "Cancel")
+        click(app, "Cancel")
+        assert store.jobs.open() == []
+    assert any("Nothing waits" in text.value for text in app.caption)
+    assert any("No job has failed" in text.value for text in app.caption)

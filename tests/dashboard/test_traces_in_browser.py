@@ -1,0 +1,97 @@
+"""The list, the tree of a trace and the queue in a real browser."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from flashtrace_agent.store import Store
+
+from .agent_run import Run, build_run
+from .browser import Watched, serving
+from .conftest import fill
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def test_new_traces_appear_while_watching(browser: Browser, tmp_path: Path) -> None:
+    """With Live on, a run that is recorded now shows up by itself; a filter narrows the list."""
+    url = f"sqlite:///{tmp_path / 'traces.db'}"
+    fill(url, [build_run(1)])
+    with serving(url) as address:
+        watched = Watched(browser)
+        page = watched.page
+        page.goto(address)
+        table = page.get_by_test_id("stDataFrame")
+        table.wait_for()
+        page.get_by_text("Live", exact=True).click()
+        rows = table.locator("canvas").first.get_by_role("row")
+        expect(rows).to_have_count(2)  # the heading and the run
+        fill(url, [build_run(2, "sofa")])
+        expect(rows).to_have_count(3)
+        page.get_by_label("Filter", exact=True).fill("tokens > many")
+        page.get_by_label("Filter", exact=True).press("Enter")
+        expect(page.get_by_text("is no number of tokens")).to_be_visible()
+        watched.shoot("traces-filter-mistake")
+        page.get_by_label("Filter", exact=True).fill("text ~ sofas")
+        page.get_by_label("Filter", exact=True).press("Enter")
+        expect(rows).to_have_count(2)
+        expect(page).to_have_url(re.compile("where=text"))
+        watched.close()
+
+
+def test_the_tree_of_steps(browser: Browser, address: str, good_run: Run) -> None:
+    """Steps fold, are walked by keyboard, and the chosen one is in the address; the download imports."""
+    watched = Watched(browser)
+    page = watched.page
+    page.goto(f"{address}/trace?trace={good_run.trace.id}")
+    steps = page.get_by_role("treeitem")
+    expect(steps).to_have_count(3)
+    expect(page.get_by_role("treeitem", selected=True)).to_contain_text("answers")
+    steps.first.locator(".fold").click()
+    expect(steps.nth(1)).to_be_hidden()
+    steps.first.focus()
+    page.keyboard.press("ArrowRight")
+    expect(steps.nth(1)).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(f"step={good_run.trace.steps[1].id}"))
+    expect(page.get_by_text("Called as")).to_be_visible()
+    expect(page.get_by_role("treeitem", selected=True)).to_be_focused()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download").click()
+    lines = Path(download.value.path()).read_text(encoding="utf-8").splitlines()
+    assert json.loads(lines[1])["trace"]["id"] == good_run.trace.id
+    page.get_by_role("tab", name="Raw").click()
+    expect(page.get_by_text("tool_call_id")).to_be_visible()
+    watched.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_jobs_in_every_look(
+    browser: Browser, tmp_path: Path, good_run: Run, failed_run: Run, scheme: str
+) -> None:
+    """Queue, worker and failure are on one page, which updates by itself."""
+    url = f"sqlite:///{tmp_path / 'traces.db'}"
+    fill(url, [good_run, failed_run])
+    with serving(url) as address, Store(url) as store:
+        store.jobs.enqueue(failed_run.trace.steps[0].id, ["answer"])
+        (job,) = store.jobs.lease("host:7")
+        store.jobs.fail(job, "Step has no target 'answer': it has reasoning, tool_name.", retry=False)
+        store.jobs.enqueue(good_run.trace.steps[0].id)
+        watched = Watched(browser, scheme)
+        page = watched.page
+        page.goto(f"{address}/jobs")
+        expect(page.get_by_text("No worker is running")).to_be_visible()
+        expect(page.get_by_text("it has reasoning")).to_be_visible()
+        with store.workers.announced("host:7", beat_s=0.5):
+            expect(page.get_by_text("host:7")).to_be_visible()
+            watched.shoot(f"jobs-{scheme}-laptop")
+        page.get_by_role("button", name="Cancel").click()
+        expect(page.get_by_text("Nothing waits")).to_be_visible()
+        assert store.jobs.open() == []
+        watched.close()
