@@ -13,15 +13,15 @@ from flashtrace_agent.errors import FlashTraceError
 
 PAGE_SIZE = 50
 
+# What one often looks for, as filters. (A comment: Streamlit would show a string on the page.)
 QUICK = {
     "errors": "status = error",
     "incomplete": "status = incomplete",
     "last day": "since 1d",
     "slow": "latency > 10s",
     "long": "tokens > 8000",
-    "token ids not exact": "not fidelity = exact",
+    "not exact": "not fidelity = exact",
 }
-"""What one often looks for, as filters."""
 
 LIVE_S = 3.0
 
@@ -31,7 +31,7 @@ def _filter() -> str | None:
     if "where" not in st.session_state:
         kept = st.session_state.get("last_where", "")  # the menu's links carry no query
         st.session_state["where"] = st.query_params.get("where", kept)
-    box, chips = st.columns([3, 2], vertical_alignment="bottom")
+    box, chips = st.columns([5, 4], vertical_alignment="bottom")
     written = box.text_input(
         "Filter",
         key="where",
@@ -47,7 +47,12 @@ def _filter() -> str | None:
     else:
         st.query_params.pop("where", None)
     quick = chips.pills(
-        "Quick filters", list(QUICK), selection_mode="multi", key="quick", label_visibility="collapsed"
+        "Quick filters",
+        list(QUICK),
+        selection_mode="multi",
+        key="quick",
+        label_visibility="collapsed",
+        wrap=True,
     )
     parts = [QUICK[name] for name in quick] + ([f"({written})" if quick else written] if written else [])
     return " and ".join(parts) or None
