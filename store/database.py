@@ -18,6 +18,7 @@ from flashtrace_agent.errors import StoreError
 BUSY_TIMEOUT_S = 30
 """How long a SQLite writer waits for its turn."""
 
+# Engines hide parameters: tracebacks of failed statements end in logs, and what people said must not.
 _SQLITE_MAGIC = b"SQLite format 3\0"
 
 
@@ -31,7 +32,7 @@ def open_engine(url: str, *, create: bool = True) -> Engine:
     if parsed.get_backend_name() == "sqlite":
         return _open_sqlite(parsed, create)
     try:
-        return create_engine(parsed, pool_pre_ping=True)
+        return create_engine(parsed, pool_pre_ping=True, hide_parameters=True)
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise StoreError("A PostgreSQL store needs its driver: pip install 'psycopg[binary]'.") from error
 
@@ -87,7 +88,7 @@ def _open_sqlite(url: URL, create: bool) -> Engine:
         ) from error
     if head and head != _SQLITE_MAGIC:
         raise StoreError(f"{path} is not an SQLite database: choose another file for the store.")
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S}, hide_parameters=True)
     event.listen(engine, "connect", _set_up_connection)
     event.listen(engine, "begin", _begin)
     return engine

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import FlashTraceError
-from .dashboard import check_port, is_loopback
+from .listening import check_access, check_port
 from .options import StoreOption, open_store
 
 if TYPE_CHECKING:
@@ -34,16 +35,30 @@ def collect(
             show_default=False,
         ),
     ] = None,
+    redact: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--redact",
+            metavar="REGEX",
+            help="What matches is taken out of every span before it is kept; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     store: StoreOption = None,
 ) -> None:
     """Receive OpenTelemetry spans over HTTP (POST /v1/traces) and store agents' runs."""
-    check_sender(host, token)
+    check_access(host, token, variable=TOKEN_VARIABLE, danger="accepts spans into the store from")
     check_port(host, port)
     from flashtrace_agent.integrations.opentelemetry.receiver import Receiver
     from flashtrace_agent.integrations.opentelemetry.sink import SpanSink
+    from flashtrace_agent.redaction import Redaction
 
+    try:
+        redaction = Redaction(redact) if redact else None
+    except re.error as error:
+        raise FlashTraceError(f"A --redact pattern is no regular expression: {error}.") from error
     with open_store(store) as opened:
-        sink = SpanSink(opened)
+        sink = SpanSink(opened, redaction=redaction)
         try:
             sink.settle(quiet=0)  # what a receiver before this one had accepted
             receiver = Receiver(sink, token=token or None)
@@ -53,20 +68,6 @@ def collect(
                 receiver.close()
         finally:
             sink.close()
-
-
-def check_sender(host: str, token: str | None) -> None:
-    """Check that nobody on the network can write to the store without a token.
-
-    Raises:
-        FlashTraceError: if the host is not a loopback address and there is no token.
-    """
-    if token or is_loopback(host):
-        return
-    raise FlashTraceError(
-        f"Listening on {host} lets whoever reaches this machine write to the store: "
-        f"set {TOKEN_VARIABLE} to a token that senders must give, or leave --host at 127.0.0.1."
-    )
 
 
 def serve(app: Starlette, host: str, port: int) -> None:

@@ -6,7 +6,6 @@ configuration file lying around cannot switch its telemetry on or bind it elsewh
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import signal
 import socket
@@ -21,6 +20,7 @@ from typing import Annotated
 import typer
 
 from ..errors import FlashTraceError
+from .listening import check_access, check_port
 from .options import StoreOption, open_store
 
 TOKEN_VARIABLE = "FLASHTRACE_AGENT_DASHBOARD_TOKEN"  # noqa: S105 - the variable's name, not a token
@@ -51,7 +51,7 @@ def dashboard(
         check_store_exists(store)
     with open_store(store) as opened:
         url = opened.url
-    check_host(host, token)
+    check_access(host, token, variable=TOKEN_VARIABLE, danger="shows every trace to")
     check_port(host, port)
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     environment = {**os.environ, STORE_VARIABLE: url}
@@ -76,54 +76,6 @@ def check_store_exists(url: str) -> None:
             f"There is no store at {path}: run `flashtrace-agent demo` to make one, "
             "or name another with --store."
         )
-
-
-def check_host(host: str, token: str | None) -> None:
-    """Check that nobody else can reach the dashboard without a token.
-
-    Raises:
-        FlashTraceError: if the host is not a loopback address and there is no token.
-    """
-    if token or is_loopback(host):
-        return
-    raise FlashTraceError(
-        f"Serving on {host} shows every trace to whoever reaches this machine: "
-        f"set {TOKEN_VARIABLE} to a token that visitors must give, or leave --host at 127.0.0.1."
-    )
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach `host`."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def check_port(host: str, port: int) -> None:
-    """Check that the address can be served on.
-
-    Raises:
-        FlashTraceError: if the port is taken, or the host is not this machine's.
-    """
-    try:
-        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except OSError as error:
-        raise FlashTraceError(
-            f"The host {host!r} is not known: pass an address of this machine as --host."
-        ) from error
-    with socket.socket(family, kind, protocol) as probe:
-        # As the server does; without it a port closed a moment ago would count as taken.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(place)
-        except OSError as error:
-            raise FlashTraceError(
-                f"Cannot serve on {host}:{port} ({error.strerror}): "
-                "pass another --port, or stop what uses it."
-            ) from error
 
 
 def streamlit_command(host: str, port: int) -> list[str]:

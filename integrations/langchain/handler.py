@@ -21,6 +21,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables.config import var_child_runnable_config
 
+from flashtrace_agent.redaction import Redaction, Rule
 from flashtrace_agent.trace import utc_now
 
 from .assembler import Labels
@@ -83,6 +84,10 @@ class FlashTraceCallbackHandler(BaseCallbackHandler):
             either, the metadata's ``thread_id``.
         tags: tags of every trace, besides those of the root run.
         prompt_version: version of the prompt where the metadata has no ``prompt_version``.
+        redact: regular expressions, or a function from a text to what may be written of it; applied
+            to every text before anything is written. Token ids of redacted steps are not stored.
+        explain_redacted: with an attributor, explain such steps before they are redacted, from
+            memory; False for not at all.
         max_queue: events that may wait to be written; steps that begin beyond it are dropped, with
             all that happens inside them, and counted in `drops`.
         max_open_runs: runs remembered at once; beyond it the traces in which nothing has happened
@@ -106,6 +111,8 @@ class FlashTraceCallbackHandler(BaseCallbackHandler):
         session: str | None = None,
         tags: Sequence[str] = (),
         prompt_version: str | None = None,
+        redact: Rule | None = None,
+        explain_redacted: bool = True,
         max_queue: int = 10_000,
         max_open_runs: int = MAX_OPEN_RUNS,
         max_idle: float = MAX_IDLE_S,
@@ -125,6 +132,8 @@ class FlashTraceCallbackHandler(BaseCallbackHandler):
             attributor=attributor,
             targets=targets,
             max_queue=max_queue,
+            redaction=Redaction(redact) if redact is not None else None,
+            explain_redacted=explain_redacted,
         )
         # Closes at the interpreter's exit, or when the handler is no longer referenced.
         self._finalizer = weakref.finalize(self, self._recorder.close, EXIT_SECONDS)

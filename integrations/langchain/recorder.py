@@ -19,6 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flashtrace_agent import forking
+from flashtrace_agent.redaction import Redaction
 from flashtrace_agent.trace import Fidelity, Step, Trace, utc_now
 
 from .assembler import Assembler, Labels
@@ -40,6 +41,9 @@ EXPLAINED_TOGETHER = 16
 BATCH = 256
 """Events that are written in one transaction at most."""
 
+MAX_ORIGINALS = 256
+"""Steps kept in memory as they were before redaction, until they are explained."""
+
 EXIT_SECONDS = 10.0
 """How long a process that ends waits for what is still queued."""
 
@@ -55,6 +59,9 @@ class Recorder:
         attributor: explains model steps whose exact token ids are known; None for none.
         targets: what to explain of each step; None for everything it has.
         max_queue: events that may wait to be written.
+        redaction: applied to all that is written.
+        explain_redacted: explain steps of which something is taken out, from memory, before that;
+            else not at all.
     """
 
     def __init__(
@@ -67,6 +74,8 @@ class Recorder:
         attributor: Attributor | None = None,
         targets: Sequence[str] | None = None,
         max_queue: int = 10_000,
+        redaction: Redaction | None = None,
+        explain_redacted: bool = True,
     ) -> None:
         self.failures = Failures()
         self.drops = Drops()
@@ -75,6 +84,9 @@ class Recorder:
         self._runs = runs
         self._attributor = attributor
         self._targets = list(targets) if targets is not None else None
+        self._redaction = redaction
+        self._explain_redacted = explain_redacted and attributor is not None
+        self._originals: dict[str, tuple[Step, Step]] = {}
         self._closed = False
         self._stopping = threading.Event()
         self._traces: dict[str, Trace] = {}
@@ -115,7 +127,7 @@ class Recorder:
         """Begin anew: what is queued or open is the parent's, which writes it."""
         self.failures.renew()
         self.drops.renew()
-        self._traces, self._steps = {}, {}
+        self._traces, self._steps, self._originals = {}, {}, {}
         self._runs.clear()
         self._assembler.renew()
         self._writer.renew()
@@ -178,6 +190,9 @@ class Recorder:
         self._traces, self._steps = {}, {}
         if not traces and not steps:
             return
+        if self._redaction is not None:
+            traces = [self._redaction.trace(trace) for trace in traces]
+            steps = [self._redacted(self._redaction, step) for step in steps]
         explain = [
             step.id for step in steps if step.fidelity is Fidelity.EXACT and self._attributor is not None
         ]
@@ -190,6 +205,15 @@ class Recorder:
                 queued = [step.id] if step.id in explain else []
                 write = partial(self._store.write_together, explain=queued, targets=self._targets)
                 self._attempt("writing a step", write, [], [step])
+
+    def _redacted(self, redaction: Redaction, step: Step) -> Step:
+        clean = redaction.step(step)
+        if clean is not step and step.token_ids and self._explain_redacted:
+            if len(self._originals) < MAX_ORIGINALS:
+                self._originals[step.id] = (step, clean)
+            else:
+                self.drops.note("attribution", "too many redacted steps wait for theirs in memory")
+        return clean
 
     def _attempt(self, what: str, write: Any, *arguments: Any) -> None:
         try:
@@ -215,6 +239,8 @@ class Recorder:
         jobs = self._store.jobs.lease(name, count=len(wanted), only=wanted)
         for _ in work_on(self._store, jobs, self._explain_step, stop=self._stopping):
             pass
+        for step, clean in [self._originals.pop(each) for each in step_ids if each in self._originals]:
+            self._explain_original(step, clean)
 
     def _explain_step(self, step: Step, job: Job) -> Sequence[Attribution]:
         from flashtrace_agent.explain import explain_step  # only where it is used
@@ -225,3 +251,13 @@ class Recorder:
         except Exception as error:
             self.failures.note("attribution", error)
             raise  # the queue keeps it too, and decides
+
+    def _explain_original(self, step: Step, clean: Step) -> None:
+        """Explain a step as it was, and write of it what may be written."""
+        from flashtrace_agent.explain import explain_step  # only where it is used
+
+        assert self._attributor is not None
+        assert self._redaction is not None
+        for found in explain_step(self._attributor, step, self._targets):
+            kept = self._redaction.attribution(found, step, clean)
+            self._attempt("writing an attribution", self._store.write_attribution, step.id, kept)

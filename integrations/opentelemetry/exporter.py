@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
+from flashtrace_agent.redaction import Redaction, Rule
+
 from .complaints import COMPLAINTS
 from .record import SpanRecord, UnusableSpanError
 from .sdk_span import read_sdk_span
@@ -29,10 +31,13 @@ class FlashTraceSpanExporter(SpanExporter):
 
     Args:
         store: a store or its URL; by default the one the command line uses.
+        redact: regular expressions, or a function from a text to what may be written of it; applied
+            to every text of a span before it is kept.
     """
 
-    def __init__(self, store: Store | str | None = None) -> None:
+    def __init__(self, store: Store | str | None = None, *, redact: Rule | None = None) -> None:
         self._given = store
+        self._redaction = Redaction(redact) if redact is not None else None
         self._sink: SpanSink | None = None
         self._pid = 0
         self._shut_down = False
@@ -93,9 +98,9 @@ class FlashTraceSpanExporter(SpanExporter):
                 given = self._given
                 forked = self._pid != 0
                 if isinstance(given, Store) and not forked:
-                    self._sink = SpanSink(given)
+                    self._sink = SpanSink(given, redaction=self._redaction)
                 else:
                     url = given.url if isinstance(given, Store) else given or Store.default_url()
-                    self._sink = SpanSink(Store(url), own_store=True)
+                    self._sink = SpanSink(Store(url), own_store=True, redaction=self._redaction)
                 self._pid = os.getpid()
             return self._sink

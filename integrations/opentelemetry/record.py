@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from flashtrace_agent.errors import FlashTraceError
+from flashtrace_agent.redaction import Redaction
 
 SpanStatus = Literal["unset", "ok", "error"]
 
@@ -96,6 +97,26 @@ class SpanRecord:
         fields["end"] = None if data["end"] is None else _EPOCH + timedelta(microseconds=data["end"])
         fields["events"] = tuple(SpanEvent(name, attributes) for name, attributes in data["events"])
         return cls(**fields)
+
+
+def redacted(span: SpanRecord, redaction: Redaction) -> SpanRecord:
+    """Return what may be kept of a span: its ids and times, and what a rule leaves of the rest."""
+    return replace(
+        span,
+        name=redaction.text(span.name),
+        attributes=_redacted_attributes(span.attributes, redaction),
+        events=tuple(
+            SpanEvent(redaction.text(event.name), _redacted_attributes(event.attributes, redaction))
+            for event in span.events
+        ),
+        status_message=redaction.text(span.status_message),
+        resource=_redacted_attributes(span.resource, redaction),
+    )
+
+
+def _redacted_attributes(attributes: Mapping[str, Any], redaction: Redaction) -> dict[str, Any]:
+    # Names of attributes are the instrumentation's words, not the user's.
+    return {key: redaction.value(value) for key, value in attributes.items()}
 
 
 def hex_id(value: str, what: str) -> str:

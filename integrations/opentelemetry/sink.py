@@ -18,12 +18,13 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from flashtrace_agent.errors import StoreError
+from flashtrace_agent.redaction import Redaction
 from flashtrace_agent.trace import Step, Trace
 
 from .assembly import assemble
 from .complaints import COMPLAINTS
 from .journal import MAX_TRACE_SPANS, Journal, Run, journal_path
-from .record import SpanRecord
+from .record import SpanRecord, redacted
 from .stitching import lone_chat, stitch
 
 if TYPE_CHECKING:
@@ -70,13 +71,15 @@ class SpanSink:
     Args:
         store: where traces are written.
         own_store: close it with the sink.
+        redaction: applied to every span before it is kept.
 
     Raises:
         StoreError: if the journal beside the store cannot be opened.
     """
 
-    def __init__(self, store: Store, *, own_store: bool = False) -> None:
+    def __init__(self, store: Store, *, own_store: bool = False, redaction: Redaction | None = None) -> None:
         self._store = store
+        self._redaction = redaction
         self._own_store = own_store
         self._journal = Journal(journal_path(store.url))
         self._lock = threading.RLock()
@@ -94,6 +97,8 @@ class SpanSink:
         Raises:
             StoreError: if they cannot be kept.
         """
+        if self._redaction is not None:
+            spans = [redacted(span, self._redaction) for span in spans]
         with self._lock:
             rooted, refused = self._journal.add(spans)
             self._write_runs(sorted(rooted))

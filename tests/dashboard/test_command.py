@@ -12,13 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from flashtrace_agent.cli.dashboard import (
-    check_host,
-    check_port,
-    check_store_exists,
-    is_loopback,
-    streamlit_command,
-)
+from flashtrace_agent.cli.dashboard import TOKEN_VARIABLE, check_store_exists, streamlit_command
+from flashtrace_agent.cli.listening import check_access, check_port, is_loopback
 from flashtrace_agent.errors import FlashTraceError
 
 from .browser import free_port
@@ -47,12 +42,13 @@ def test_loopback_is_recognised(host: str, own: bool) -> None:
 
 def test_other_hosts_need_a_token() -> None:
     """Serving to the network without a token is refused, with it allowed."""
+    says = {"variable": TOKEN_VARIABLE, "danger": "shows every trace to"}
     with pytest.raises(FlashTraceError, match="FLASHTRACE_AGENT_DASHBOARD_TOKEN"):
-        check_host("0.0.0.0", None)
+        check_access("0.0.0.0", None, **says)
     with pytest.raises(FlashTraceError, match="FLASHTRACE_AGENT_DASHBOARD_TOKEN"):
-        check_host("0.0.0.0", "")
-    check_host("0.0.0.0", "three green lamps")
-    check_host("127.0.0.1", None)
+        check_access("0.0.0.0", "", **says)
+    check_access("0.0.0.0", "three green lamps", **says)
+    check_access("127.0.0.1", None, **says)
 
 
 def test_taken_port_is_one_sentence() -> None:
