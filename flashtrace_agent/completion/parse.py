@@ -7,14 +7,17 @@
 3. The format that finds the first call in the rest says where the calls are.
 4. What is left is the answer.
 
+A text agent's thoughts and actions (`react`) are looked for only where its prompt asks for them.
+
 A further call format is one module with a ``scan`` function, and one line in `FORMATS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from . import hermes, llama
+from . import hermes, llama, react
 from .pieces import Completion, InvalidCall, ParsedArgument, ParsedCall
 
 __all__ = ["Completion", "InvalidCall", "ParsedArgument", "ParsedCall", "parse_completion"]
@@ -46,15 +49,22 @@ THINK_OPEN = "<think>"
 THINK_CLOSE = "</think>"
 
 
-def parse_completion(text: str, *, in_reasoning: bool = False) -> Completion:
+def parse_completion(text: str, *, in_reasoning: bool = False, text_agent: bool = False) -> Completion:
     """Take a completion apart. Every text is accepted; nothing is raised.
 
     Args:
         text: the decoded completion with its special tokens.
         in_reasoning: True where the prompt already ended in ``<think>``.
+        text_agent: True where the prompt asks for thoughts and actions as text (`react.instructs`).
     """
     end = _end_of_words(text)
     reasoning, (before, after) = _split_reasoning(text, end, in_reasoning)
+    acted = react.read(text, after, end) if text_agent else None
+    if acted is not None:
+        span = acted.reasoning_range
+        if reasoning is not None:  # a reasoning model's thinking, before its thought
+            span = (reasoning[0], (span or reasoning)[1])
+        return replace(acted, reasoning=text[slice(*span)] if span else None, reasoning_range=span)
     found: list[ParsedCall | InvalidCall] = []
     answer: list[tuple[int, int]] = []
     for position, stop in ((0, before), (after, end)):

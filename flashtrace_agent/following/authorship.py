@@ -17,6 +17,7 @@ from typing import Any
 
 from flashtrace_agent.completion import parse_completion
 from flashtrace_agent.message import Message
+from flashtrace_agent.prompt.text_agents import rounds_in
 from flashtrace_agent.trace import Step
 
 
@@ -53,6 +54,7 @@ class Authorship:
                 self._said.setdefault(saying(step.output), []).append(step)
                 self._place[step.id] = self._places(step.input)[-1]
         self._writers: dict[str, list[Step | None]] = {}
+        self._rounds: dict[tuple[str, int], dict[tuple[str, int], tuple[Step, int]]] = {}
 
     def writers(self, step: Step) -> list[Step | None]:
         """Return for each message of a step's input the earlier model step that wrote it."""
@@ -80,8 +82,58 @@ class Authorship:
                 earlier = 0
                 continue
             writer = self.writers(step)[before]
-            return None if writer is None else self._call(writer, number)
+            return None if writer is None else self.call(writer, number)
         return None
+
+    def round_of(self, step: Step, index: int, name: str, number: int) -> tuple[Step, int] | None:
+        """Return who wrote, or asked for, a part of a text agent's rounds in one message.
+
+        Args:
+            step: the step whose prompt holds the message.
+            index: the message in its input.
+            name: the part's segment name.
+            number: which part of that name it is in the message, from 1.
+
+        Returns:
+            The earlier step whose act that round began with, and the act's number in it; None
+            where the message has no such part or no step acted so.
+        """
+        key = (step.id, index)
+        if key not in self._rounds:
+            self._rounds[key] = self._find_rounds(step, index)
+        return self._rounds[key].get((name, number))
+
+    def _find_rounds(self, step: Step, index: int) -> dict[tuple[str, int], tuple[Step, int]]:
+        message = step.input[index]
+        results = sum(
+            name.startswith("tool_result")
+            for other in step.input[:index]
+            for name, _, _ in rounds_in(other, 0)
+        )
+        parts = rounds_in(message, results)
+        acts: list[str] = []  # what was called, in order
+        place: list[tuple[tuple[str, int], int]] = []  # part -> the act of its round
+        counts: dict[str, int] = {}
+        for name, start, end in parts:
+            number = counts[name] = counts.get(name, 0) + 1
+            kind = name.partition(":")[0]
+            # A thought leads to the act after it, a result follows the one before it.
+            place.append(((name, number), len(acts) if kind == "reasoning" else max(len(acts) - 1, 0)))
+            if kind == "tool_call":
+                place[-1] = ((name, number), len(acts))
+                acts.append(saying(Message("assistant", f"Action: {message.content[start:end]}")))
+        writers: list[Step | None] = [None] * len(acts)
+        bound = self._order[step.id]
+        for act in range(len(acts) - 1, -1, -1):
+            made = [s for s in self._said.get(acts[act], ()) if self._order[s.id] < bound]
+            if made:
+                writers[act] = made[-1]
+                bound = self._order[made[-1].id]
+        return {
+            part: (writer, 0)
+            for part, act in place
+            if act < len(writers) and (writer := writers[act]) is not None
+        }
 
     def _find_writers(self, step: Step) -> list[Step | None]:
         places = self._places(step.input)
@@ -112,7 +164,8 @@ class Authorship:
             places.append(hashlib.blake2b(content, digest_size=16).hexdigest())
         return places
 
-    def _call(self, writer: Step, number: int) -> CallOrigin:
+    def call(self, writer: Step, number: int) -> CallOrigin:
+        """Return a step's call by its number from 0, with the tool step that ran it."""
         calls = writer.output.tool_calls if writer.output else ()
         call_id = calls[number].id if number < len(calls) else None
         ran = [
@@ -128,7 +181,7 @@ def saying(message: Message) -> str:
     content, calls = message.content, [(call.name, call.arguments) for call in message.tool_calls]
     if message.role == "assistant":
         # Frameworks that do not parse completions send them back raw.
-        parsed = parse_completion(content)
+        parsed = parse_completion(content, text_agent=True)
         if parsed.reasoning_range is not None or parsed.calls:
             content = parsed.answer
             calls += [(call.name, call.arguments) for call in parsed.calls]

@@ -154,16 +154,13 @@ class _Walk:
         """Give mass to the node a segment belongs to and return that node's id."""
         pieces = attribution.tokens[segment.span.start : segment.span.end]
         kind = family(segment.name)
-        writer = None
-        if segment.message is not None and kind in ("reasoning", "assistant", "tool_call"):
-            writer = self.authors.writers(step)[segment.message]
+        writer, origin = self._author(step, segment, kind, number)
         if writer is not None:
             ids = attribution.input_ids[segment.span.start : segment.span.end].tolist()
+            # In one message of all rounds, the second call of a name is its author's first.
+            number = 1 if step.input[segment.message or 0].role == "user" else number
             return self._write(writer, segment.name, number, part, flow, ids)
         draft = end_of(step, segment)
-        origin = None
-        if segment.message is not None and kind == "tool_result":
-            origin = self.authors.call_of(step, segment.message)
         if origin is not None:
             draft.id = f"{origin.step.id}/result:{origin.call + 1}"
             draft.step = origin.tool_step
@@ -171,6 +168,25 @@ class _Walk:
         if origin is not None:
             self._choose(origin, draft.id, float(part.sum()))
         return draft.id
+
+    def _author(
+        self, step: Step, segment: Segment, kind: str, number: int
+    ) -> tuple[Step | None, CallOrigin | None]:
+        """Return the step that wrote a segment, or the call that fetched it."""
+        index = segment.message
+        if index is None or kind not in ("reasoning", "assistant", "tool_call", "tool_result"):
+            return None, None
+        if step.input[index].example:
+            return None, None
+        if step.input[index].role == "user":  # a text agent's rounds, all in one message
+            found = self.authors.round_of(step, index, segment.name, number)
+            if found is not None:
+                return (None, self.authors.call(*found)) if kind == "tool_result" else (found[0], None)
+            if kind != "tool_result":
+                return None, None
+        if kind == "tool_result":
+            return None, self.authors.call_of(step, index)
+        return self.authors.writers(step)[index], None
 
     def _write(self, writer: Step, name: str, number: int, part: Mass, flow: Flow, ids: Sequence[int]) -> str:
         """Let mass wait at the tokens that a step wrote."""

@@ -15,6 +15,8 @@ from typing import Any
 from flashtrace_agent.completion import parse_completion
 from flashtrace_agent.message import Message
 
+from .text_agents import is_text_agent, rounds_in
+
 Path = tuple[str | int, ...]
 
 
@@ -87,6 +89,7 @@ def find_leaves(messages: Sequence[Message], conversation: dict[str, Any]) -> tu
         add(Piece(f"tool_schema:{tool['function']['name']}", None, True), *found)
 
     example_names = _example_names(messages)
+    text_agent = not conversation["tools"] and is_text_agent(messages)
     results = 0
     for index, (message, data) in enumerate(zip(messages, conversation["messages"], strict=True)):
         results += message.role == "tool"
@@ -96,8 +99,10 @@ def find_leaves(messages: Sequence[Message], conversation: dict[str, Any]) -> tu
                 add(Piece(name, index, False), _whole(("messages", index, key), data[key]), edges=True)
         content: str = data["content"]
         path: Path = ("messages", index, "content")
-        if message.role == "assistant":
-            for name, start, end in _assistant_parts(content):
+        rounds = rounds_in(message, results) if text_agent and message.role != "tool" else []
+        results += sum(name.startswith("tool_result") for name, _, _ in rounds)
+        if message.role == "assistant" or rounds:
+            for name, start, end in rounds or _assistant_parts(content):
                 piece = Piece(example_names[index] or name, index, False)
                 add(piece, (path, content, start, end), edges=True)
         else:

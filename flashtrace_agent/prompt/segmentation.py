@@ -29,6 +29,7 @@ from .leaves import Leaf, Piece, find_leaves
 from .markers import Range, locate_leaves
 from .objects import enclosing_object
 from .template_messages import template_messages, template_tools
+from .text_agents import is_text_agent
 from .token_text import TokenText
 
 TEMPLATE = "template"
@@ -134,7 +135,8 @@ def parse_step(tokenizer: Any, step: Step) -> tuple[TokenText, Completion]:
     token_text = TokenText(tokenizer, step.completion_ids or [])
     end_of_prompt = TokenText(tokenizer, (step.prompt_ids or [])[-16:]).text
     in_reasoning = end_of_prompt.rstrip().endswith("<think>")
-    return token_text, parse_completion(token_text.text, in_reasoning=in_reasoning)
+    text_agent = is_text_agent(step.input, step.tools)
+    return token_text, parse_completion(token_text.text, in_reasoning=in_reasoning, text_agent=text_agent)
 
 
 def _trimmed_kinds(

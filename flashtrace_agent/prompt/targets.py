@@ -8,6 +8,7 @@ from itertools import accumulate
 from typing import Any
 
 from flashtrace_agent.completion import Completion, parse_completion
+from flashtrace_agent.completion.react import instructs
 from flashtrace_agent.errors import TargetError
 from flashtrace_agent.span import Span
 from flashtrace_agent.trace import Step
@@ -37,12 +38,15 @@ def text_targets(tokens: Sequence[str], written: int) -> dict[str, tuple[Span, .
     pieces = tokens[written:]
     ends = list(accumulate(map(len, pieces)))
     in_reasoning = "".join(tokens[max(written - 16, 0) : written]).rstrip().endswith("<think>")
+    prompt = "".join(tokens[:written])
 
     def span(start: int, end: int) -> Span:
         first = bisect_right(ends, start)
         return Span(first, bisect_left(ends, end) + 1) if start < end else Span(first, first)
 
-    return _named(parse_completion("".join(pieces), in_reasoning=in_reasoning), span, written)
+    text_agent = "<tools>" not in prompt and instructs(prompt)
+    found = parse_completion("".join(pieces), in_reasoning=in_reasoning, text_agent=text_agent)
+    return _named(found, span, written)
 
 
 def _named(

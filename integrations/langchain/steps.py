@@ -8,6 +8,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from flashtrace_agent.message import Message, ToolCall
+from flashtrace_agent.prompt.text_agents import read_turn
 from flashtrace_agent.trace import Fidelity, Step, make_id
 
 from ..blocks import content_text
@@ -66,6 +67,7 @@ def close_model_step(step: Step, event: ModelEnded) -> None:
         step.output = from_langchain(message)
     elif event.text is not None:
         step.output = Message("assistant", event.text)
+    read_turn(step)
     metadata = message.response_metadata if message is not None else {}
     step.model = _first_text(metadata.get("model_name"), metadata.get("model"), step.model)
     info = event.generation_info or {}

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from flashtrace_agent.message import Message
+from flashtrace_agent.prompt.text_agents import read_turn
 from flashtrace_agent.trace import Fidelity, Step, Trace, make_id
 
 from .calls import Calls, answered_step, trailing_answers, written_arguments
@@ -122,6 +123,7 @@ def _add_model(trace: Trace, node: Node, calls: Calls) -> None:
         step.settings["reasoning_in_history"] = True
     step.fidelity = Fidelity.APPROXIMATE
     step.fidelity_reason = NO_IDS
+    read_turn(step)
     calls.add(step, node.path, node.scope)
 
 

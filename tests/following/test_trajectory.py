@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from flashtrace_agent.following import build_trajectory
 from flashtrace_agent.message import Message, ToolCall
+from flashtrace_agent.segment import Segment
+from flashtrace_agent.span import Span
 from flashtrace_agent.trajectory import Trajectory
 
 from .runs import ByWord, Run, token
@@ -191,3 +193,46 @@ def test_words_of_a_step_are_in_the_prompt_that_owes_them(run: Run) -> None:
     last = run.trace.steps[-1]
     found = build_trajectory(run.trace, last, "answer", ByWord(run, rest=1.0))
     assert not any(node.kind == "reasoning" for node in found.nodes)
+
+
+def test_a_text_agents_rounds_are_followed() -> None:
+    """All rounds stand in one message: thoughts and actions lead to their steps, results to their calls."""
+    ask = "Action: a tool\nAction Input: its input\nObservation: r\n\nQuestion: how many lamps"
+    run = Run()
+    history, rounds = ask, []
+    rounds_said = [("first", "bulb", "no bulb"), ("then", "lamp", "12 lamps")]
+    for thought, item, result in rounds_said:
+        call = ToolCall("call_0", "look", {"input": item})
+        said = Message("assistant", reasoning=thought, tool_calls=(call,))
+        step = run.say([Message("user", history)], said)
+        rounds.append(step)
+        run.ran(step, call, result)
+        history += f"\nThought: {thought}\nAction: look\nAction Input: {item}\nObservation: {result}"
+    last = run.say([Message("user", history)], Message("assistant", "12"))
+    # The generator of these runs knows whole messages only, so this prompt is cut up by hand.
+    names = [
+        "user",
+        "reasoning",
+        "tool_call:look",
+        "tool_result:1",
+        "reasoning",
+        "tool_call:look",
+        "tool_result:2",
+    ]
+    words = ["how many lamps", "first", "look bulb", "no bulb", "then", "look lamp", "12 lamps"]
+    ids: list[int] = []
+    segments: list[Segment] = []
+    for name, text in zip(names, words, strict=True):
+        start = len(ids)
+        ids += [token(word) for word in text.split()]
+        segments.append(Segment(name, Span(start, len(ids)), 0))
+    segments.append(Segment("answer", Span(len(ids), len(ids) + 1), -1))
+    last.prompt_ids, last.completion_ids = ids, [token("12")]
+    run.segments[last.id] = segments
+    found = build_trajectory(run.trace, last, "answer", ByWord(run, rest=1.0))
+    assert found.imbalance() < 1e-6
+    assert found.steps == (last.id, rounds[1].id, rounds[0].id)
+    written = {(node.step, node.label) for node in found.nodes if node.kind in ("reasoning", "tool_call")}
+    assert written == {(step.id, label) for step in rounds for label in ("reasoning", "tool_call:look")}
+    ran = [step.id for step in run.trace.steps if step.kind == "tool"]
+    assert {node.step for node in found.nodes if node.kind == "tool_result"} == set(ran)

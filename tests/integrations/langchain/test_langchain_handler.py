@@ -207,6 +207,30 @@ def test_a_text_agents_tool_run_belongs_to_the_model_step_before_it(handler: Han
     assert (added.parent_id, added.arguments, added.result) == (wrote.id, "1, 2", "3")
 
 
+def test_a_text_agents_words_become_calls_and_answers(handler: Handler, store: Store) -> None:
+    """Where the prompt asks for ReAct, steps are those of an agent with native calls."""
+    prompt = "Thought: think\nAction: a tool\nAction Input: its input\nObservation: r\n\nQuestion: 1+2?"
+    root, model, ran, last = uuid4(), uuid4(), uuid4(), uuid4()
+    handler.on_chain_start({}, {}, run_id=root, name="react")
+    handler.on_llm_start({}, [prompt], run_id=model, parent_run_id=root)
+    handler.on_llm_end(
+        answer("Thought: Add.\nAction: add\nAction Input: 1, 2"), run_id=model, parent_run_id=root
+    )
+    handler.on_tool_start({"name": "add"}, "1, 2", run_id=ran, parent_run_id=root)
+    handler.on_tool_end("3", run_id=ran, parent_run_id=root)
+    handler.on_llm_start({}, [prompt], run_id=last, parent_run_id=root)
+    handler.on_llm_end(answer("I know.\nFinal Answer: 3"), run_id=last, parent_run_id=root)
+    handler.on_chain_end({"output": "3"}, run_id=root)
+    (trace,) = traces(handler, store)
+    wrote, added, said = trace.steps
+    assert wrote.output is not None
+    assert said.output is not None
+    assert [(call.name, call.arguments) for call in wrote.output.tool_calls] == [("add", {"input": "1, 2"})]
+    assert (added.parent_id, added.tool_call_id, added.result) == (wrote.id, "call_0", "3")
+    assert (said.output.content, said.output.reasoning) == ("3", "I know.")
+    assert said.settings["text"] == "I know.\nFinal Answer: 3"
+
+
 def test_a_callback_delivered_twice_changes_nothing(handler: Handler, store: Store) -> None:
     """LangChain may hold one handler in two lists."""
     run_id = uuid4()
