@@ -14,6 +14,7 @@ row-wise factor is fixed, so it scales the row weights and the rows of W_O.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -29,7 +30,7 @@ from .proximity import residual_proximity, token_proximity
 
 
 @dataclass(slots=True)
-class _Projection:
+class Projection:
     """A layer's output projection, made dense for the time of one layer.
 
     weight: float32 (H, d, d_h); norms: float32 (H, d); offset: float32 (d,), what a row's
@@ -43,12 +44,35 @@ class _Projection:
     value_bias: Tensor | None
 
 
-def hop_totals(model: nn.Module, family: Family, capture: Capture, weights: Tensor) -> Tensor:
+def l1_proximity(
+    sums: Tensor, value: Tensor, projection: Projection, residual: Tensor, target: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return Σ_h prox(z_j^h, y), float64 (N,), and prox(r, y): the paper's measure."""
+    near = token_proximity(sums, value, projection.weight, projection.norms, target)
+    return near, residual_proximity(residual, target)
+
+
+Measure = Callable[[Tensor, Tensor, Projection, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""From column sums (H, N), values (H_kv, N, d_h), a layer's projection, r (d,) and y (d,) to the nearness
+of each token, float64 (N,), and of the residual stream, a scalar."""
+
+
+def hop_totals(
+    model: nn.Module,
+    family: Family,
+    capture: Capture,
+    weights: Tensor,
+    *,
+    first_layer: int = 0,
+    measure: Measure = l1_proximity,
+) -> Tensor:
     """Return each token's total over layers for each target.
 
     Args:
         capture: what a forward left behind, with R rows.
         weights: float (M, R), one row per target, ≥ 0. Only their ratios matter.
+        first_layer: layers below it count nothing.
+        measure: how near a token's contribution is to the target.
 
     Returns:
         float64 (M, N) on the CPU. A target whose weights are all zero gets zeros.
@@ -60,13 +84,20 @@ def hop_totals(model: nn.Module, family: Family, capture: Capture, weights: Tens
     scaled = torch.where(sums > 0, weights.double() / sums.clamp_min(1e-300), 0.0).float()[:, used]  # (M, R')
     if not len(used):
         return totals
-    for layer, module in zip(capture.layers, family.layers(model), strict=True):
-        totals += _affordable_scores(layer, capture.rows, used, scaled, family, module)
+    modules = family.layers(model)
+    for layer, module in list(zip(capture.layers, modules, strict=True))[first_layer:]:
+        totals += _affordable_scores(layer, capture.rows, used, scaled, family, module, measure)
     return totals
 
 
 def _affordable_scores(
-    layer: LayerCapture, rows: Tensor, used: Tensor, weights: Tensor, family: Family, module: nn.Module
+    layer: LayerCapture,
+    rows: Tensor,
+    used: Tensor,
+    weights: Tensor,
+    family: Family,
+    module: nn.Module,
+    measure: Measure,
 ) -> Tensor:
     """Return `_layer_scores` on the CPU, of half the targets at a time where memory is short.
 
@@ -74,7 +105,7 @@ def _affordable_scores(
         SequenceError: if the memory does not hold one target's.
     """
     try:
-        return _layer_scores(layer, rows, used, weights, family, module).cpu()
+        return _layer_scores(layer, rows, used, weights, family, module, measure).cpu()
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -86,11 +117,17 @@ def _affordable_scores(
     release_memory()
     half = len(weights) // 2
     parts = (weights[:half], weights[half:])
-    return torch.cat([_affordable_scores(layer, rows, used, part, family, module) for part in parts])
+    return torch.cat([_affordable_scores(layer, rows, used, part, family, module, measure) for part in parts])
 
 
 def _layer_scores(
-    layer: LayerCapture, rows: Tensor, used: Tensor, weights: Tensor, family: Family, module: nn.Module
+    layer: LayerCapture,
+    rows: Tensor,
+    used: Tensor,
+    weights: Tensor,
+    family: Family,
+    module: nn.Module,
+    measure: Measure,
 ) -> Tensor:
     """Return e of one layer, float64 (M, N)."""
     device = layer.key.device
@@ -108,8 +145,8 @@ def _layer_scores(
         mixed = _mix(sums[index], value)  # (H, d_h)
         attended = torch.einsum("hde,he->d", projection.weight, mixed)
         target = residual[index] + attended + weights[index].sum() * projection.offset  # (d,), y
-        near = token_proximity(sums[index], value, projection.weight, projection.norms, target)  # (N,)
-        total = near.sum() + residual_proximity(residual[index], target)
+        near, kept = measure(sums[index], value, projection, residual[index], target)  # (N,), scalar
+        total = near.sum() + kept
         scores[index] = torch.where(total > 0, near / total.clamp_min(1e-300), 0.0)
     return scores
 
@@ -120,7 +157,7 @@ def _mix(sums: Tensor, value: Tensor) -> Tensor:
     return torch.matmul(grouped, value).reshape(len(sums), -1)
 
 
-def _projection(layer: LayerCapture, family: Family, module: nn.Module) -> _Projection:
+def _projection(layer: LayerCapture, family: Family, module: nn.Module) -> Projection:
     heads = layer.query.shape[0]
     kv_heads = layer.key.shape[0]
     value_width = layer.value.shape[2]
@@ -141,7 +178,7 @@ def _projection(layer: LayerCapture, family: Family, module: nn.Module) -> _Proj
         gain = _norm_gain(norm, flat.shape[0], device)  # (d,)
         flat, offset = gain[:, None] * flat, gain * offset
     weight = flat.view(flat.shape[0], heads, value_width).transpose(0, 1).contiguous()  # (H, d, d_h)
-    return _Projection(weight, weight.norm(dim=-1), offset, shaped_bias)
+    return Projection(weight, weight.norm(dim=-1), offset, shaped_bias)
 
 
 def _norm_gain(norm: nn.Module, width: int, device: torch.device) -> Tensor:

@@ -61,3 +61,23 @@ def test_gradient_agrees_with_finite_differences() -> None:
     for position in (0, 7, 33, 53):
         slope = (log_prob(position, 1.01) - log_prob(position, 0.99)) / 0.02  # norms compute in float32
         assert result.hops[0].scores[position] == pytest.approx(abs(slope), rel=2e-2, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen2", "qwen3", "gemma2", "phi3"])
+def test_late_is_its_definition_over_the_later_layers(name: str) -> None:
+    """Every matrix spelled out in float64: heads added before the sign of the target is asked."""
+    model, ids = tiny_model(name), token_ids()
+    result = Attributor(model, tiny_tokenizer()).attribute(ids, ANSWER, method="late")
+    layers = oracle.observe(model, ids)
+    weights = torch.zeros(N, dtype=torch.float64)
+    weights[ANSWER.start : ANSWER.end] = 1.0
+    totals = torch.zeros(N, dtype=torch.float64)
+    for layer in layers[len(layers) // 2 :]:
+        sign = torch.sign(weights @ layer.m)
+        added = torch.zeros(N, len(sign), dtype=torch.float64)
+        for head in range(layer.attention.shape[0]):
+            scaled = (weights[:, None] * layer.attention[head]).T @ layer.row_gain
+            added += scaled * (layer.values[:, head] @ layer.output[head].T)
+        near = (added @ sign).clamp_min(0.0)
+        totals += near / (near.sum() + (weights @ layer.x @ sign).clamp_min(0.0))
+    assert_totals_agree(result.hops[0].scores, totals)

@@ -10,11 +10,13 @@ from .flashtrace import FlashTrace
 from .gradient import GradientTimesInput
 from .ifr import InformationFlowRoutes
 from .ifr_tokenwise import TokenwiseInformationFlowRoutes
+from .late import Late
 
 METHODS: dict[str, type[Method]] = {
     method.name: method
     for method in (
         FlashTrace,
+        Late,
         InformationFlowRoutes,
         TokenwiseInformationFlowRoutes,
         GradientTimesInput,
