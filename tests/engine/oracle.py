@@ -33,8 +33,8 @@ def observe(model: Any, input_ids: list[int]) -> list[OracleLayer]:
     model.set_attn_implementation("eager")
     if hasattr(model, "set_experts_implementation"):
         model.set_experts_implementation("eager")  # the grouped product knows no float64
-    config = model.config
-    decoder = model.model
+    config = model.config.get_text_config()
+    decoder = getattr(model.model, "language_model", model.model)
     entering: dict[int, Tensor] = {}
     after: dict[int, Tensor] = {}
     normed: dict[int, Tensor] = {}

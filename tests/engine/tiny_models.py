@@ -8,14 +8,17 @@ import torch
 from transformers import (
     AutoModelForCausalLM,
     Gemma2Config,
+    Gemma3Config,
     Gemma3TextConfig,
     LlamaConfig,
     MistralConfig,
     MixtralConfig,
     Phi3Config,
     Qwen2Config,
+    Qwen2MoeConfig,
     Qwen3Config,
     Qwen3MoeConfig,
+    SmolLM3Config,
 )
 
 _COMMON: dict[str, Any] = {
@@ -36,6 +39,7 @@ CONFIGS: dict[str, Any] = {
     "llama": lambda: LlamaConfig(**_COMMON),
     "llama_biased": lambda: LlamaConfig(**_COMMON, attention_bias=True),
     "qwen2": lambda: Qwen2Config(**_COMMON),
+    "qwen2_moe": lambda: Qwen2MoeConfig(**_COMMON, **_EXPERTS, shared_expert_intermediate_size=32),
     "qwen3": lambda: Qwen3Config(**_COMMON, head_dim=16),
     "qwen3_moe": lambda: Qwen3MoeConfig(**_COMMON, head_dim=16, **_EXPERTS),
     "mixtral": lambda: MixtralConfig(**_COMMON, num_local_experts=4),
@@ -46,6 +50,19 @@ CONFIGS: dict[str, Any] = {
     "gemma3": lambda: Gemma3TextConfig(
         **_COMMON, head_dim=16, sliding_window=7, query_pre_attn_scalar=16, sliding_window_pattern=2
     ),
+    "gemma3_vision": lambda: Gemma3Config(
+        text_config=_COMMON | {"head_dim": 16, "sliding_window": 7, "sliding_window_pattern": 2},
+        vision_config={
+            "hidden_size": 32,
+            "intermediate_size": 32,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "image_size": 28,
+            "patch_size": 14,
+        },
+        mm_tokens_per_image=4,
+    ),
+    "smollm3": lambda: SmolLM3Config(**_COMMON, no_rope_layer_interval=2),
     "phi3": lambda: Phi3Config(**_COMMON, sliding_window=None),
 }
 

@@ -8,9 +8,14 @@ from .base import Family, find_module
 
 
 class GemmaFamily(Family):
-    """Gemma 2 (soft cap, alternating windows) and Gemma 3 text models."""
+    """Gemma 2 (soft cap, alternating windows) and Gemma 3, with or without its vision tower."""
 
-    model_types = ("gemma2", "gemma3_text")
+    model_types = ("gemma2", "gemma3", "gemma3_text")
+
+    def decoder(self, model: nn.Module) -> nn.Module:
+        """Return the text stack, which stands beside the vision tower where there is one."""
+        inner = find_module(model, "model")
+        return find_module(inner, "language_model") if hasattr(inner, "language_model") else inner
 
     def post_attention_norm(self, layer: nn.Module) -> nn.Module | None:
         """Return ``post_attention_layernorm``, which in this family follows attention directly."""
