@@ -35,6 +35,7 @@ page = st.navigation(
         st.Page("traces.py", title="Traces", icon=":material/list:", default=True),
         st.Page("trace.py", title="Trace", icon=":material/account_tree:"),
         st.Page("why.py", title="Why", icon=":material/local_fire_department:"),
+        st.Page("trajectory.py", title="Trajectory", icon=":material/conversion_path:"),
         st.Page("jobs.py", title="Jobs", icon=":material/dns:"),
     ],
     position="top",

@@ -7,9 +7,13 @@ from collections.abc import Iterable
 
 import streamlit as st
 
+from flashtrace_agent.errors import StoreError
 from flashtrace_agent.message import ToolCall
 from flashtrace_agent.store import Store
 from flashtrace_agent.trace import Step, Trace
+
+from .links import TRACES, asked
+from .text import plain
 
 
 def open_store() -> Store:
@@ -23,14 +27,31 @@ def _open(url: str) -> Store:
     return Store(url)
 
 
+def open_trace() -> Trace | None:
+    """Return the trace of the address; where there is none, say so and return None."""
+    wanted = asked("trace")
+    if wanted is None:
+        st.info("Choose a trace from the list first.", icon=":material/list:")
+    else:
+        try:
+            return open_store().get_trace(wanted)
+        except StoreError as error:
+            st.error(plain(str(error)), icon=":material/error:")
+    st.page_link(TRACES, label="Go to the list of traces")
+    return None
+
+
+def store_option() -> list[str]:
+    """Return the words that name the store in a command; none where its URL may hold a password."""
+    url = Store.default_url()
+    return ["--store", url] if url.startswith("sqlite") else []
+
+
 def attribute_command(trace: Trace, step: Step) -> str:
     """Return the shell command that attributes `step`, ready to paste."""
     target = "tool_name" if step.output is not None and step.output.tool_calls else "answer"
     words = ["flashtrace-agent", "attribute", trace.id, "--step", step.id, "--target", target]
-    url = Store.default_url()
-    if url.startswith("sqlite"):  # other URLs may hold a password
-        words += ["--store", url]
-    return shlex.join(words)
+    return shlex.join(words + store_option())
 
 
 def results_of_calls(trace: Trace, step: Step) -> dict[str, Step]:

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from flashtrace_agent.store import JobState, Store
+from flashtrace_agent.store import JobState
 from flashtrace_agent.trace import Step
 
-from .data import open_store
+from .data import open_store, store_option
 from .text import plain
 
 PRIORITY = 10
@@ -27,11 +27,7 @@ _DECLINED = "declined_jobs"
 
 def worker_command() -> str:
     """Return the shell command that starts a worker on this store, ready to paste."""
-    words = ["flashtrace-agent", "worker", "--watch"]
-    url = Store.default_url()
-    if url.startswith("sqlite"):  # other URLs may hold a password
-        words += ["--store", url]
-    return shlex.join(words)
+    return shlex.join(["flashtrace-agent", "worker", "--watch", *store_option()])
 
 
 def show_request(step: Step, target: str | None, label: str, *, queue_now: bool) -> None:

@@ -18,15 +18,15 @@ from flashtrace_agent.dashboard.conversation import (
 from flashtrace_agent.dashboard.data import (
     first_fault,
     open_store,
+    open_trace,
     position_of,
     results_of_calls,
     unknown_tools,
 )
 from flashtrace_agent.dashboard.header import show_step_facts, show_trace_header
-from flashtrace_agent.dashboard.links import TRACES, WHY, asked, query, settle
+from flashtrace_agent.dashboard.links import WHY, asked, query, settle
 from flashtrace_agent.dashboard.step_tree import step_tree
 from flashtrace_agent.dashboard.text import call_text, clip, plain
-from flashtrace_agent.errors import StoreError
 from flashtrace_agent.message import ToolCall
 from flashtrace_agent.store.jsonl import export_jsonl
 from flashtrace_agent.store.plain import step_to_dict
@@ -151,17 +151,8 @@ def _show_tool_step(trace: Trace, step: Step) -> None:
 
 def main() -> None:
     """Draw the page."""
-    store = open_store()
-    wanted = asked("trace")
-    if wanted is None:
-        st.info("Choose a trace from the list first.", icon=":material/list:")
-        st.page_link(TRACES, label="Go to the list of traces")
-        return
-    try:
-        trace = store.get_trace(wanted)
-    except StoreError as error:
-        st.error(plain(str(error)), icon=":material/error:")
-        st.page_link(TRACES, label="Go to the list of traces")
+    trace = open_trace()
+    if trace is None:
         return
     show_trace_header(trace)
     if not trace.steps:

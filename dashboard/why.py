@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import streamlit as st
 
 from flashtrace_agent.attribution import Attribution
-from flashtrace_agent.dashboard.data import attribute_command, open_store, position_of
+from flashtrace_agent.dashboard.data import attribute_command, open_store, open_trace, position_of
 from flashtrace_agent.dashboard.heatmap import heatmap
-from flashtrace_agent.dashboard.links import TRACE, TRACES, asked, query, settle
+from flashtrace_agent.dashboard.links import TRACE, asked, query, settle
 from flashtrace_agent.dashboard.queueing import request, show_request, show_worker_hint
 from flashtrace_agent.dashboard.targets import (
     Choice,
@@ -20,7 +20,6 @@ from flashtrace_agent.dashboard.targets import (
     parse_span,
 )
 from flashtrace_agent.dashboard.text import call_text, clip, plain
-from flashtrace_agent.errors import StoreError
 from flashtrace_agent.html import render_html
 from flashtrace_agent.span import Span
 from flashtrace_agent.trace import Step, Trace
@@ -198,16 +197,8 @@ def _show_all(trace: Trace, step: Step) -> None:
 
 def main() -> None:
     """Draw the page."""
-    wanted = asked("trace")
-    if wanted is None:
-        st.info("Choose a trace from the list first.", icon=":material/list:")
-        st.page_link(TRACES, label="Go to the list of traces")
-        return
-    try:
-        trace = open_store().get_trace(wanted)
-    except StoreError as error:
-        st.error(plain(str(error)), icon=":material/error:")
-        st.page_link(TRACES, label="Go to the list of traces")
+    trace = open_trace()
+    if trace is None:
         return
     models = [step for step in trace.steps if step.kind == "model"]
     if not models:

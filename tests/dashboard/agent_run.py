@@ -19,6 +19,7 @@ from flashtrace_agent.message import Message, ToolCall, ToolSchema
 from flashtrace_agent.segment import Segment
 from flashtrace_agent.span import Span
 from flashtrace_agent.trace import Fidelity, Step, Trace, make_id
+from flashtrace_agent.trajectory import Edge, Node, NodeKind, Trajectory
 
 START = datetime(2025, 3, 4, 9, 15, tzinfo=UTC)
 MODEL = "smollm2-135m-instruct"
@@ -351,3 +352,40 @@ def build_failed_run(number: int = 2) -> Run:
     run.trace.steps = [first, tool]
     run.trace.status, run.trace.error = "error", tool.error
     return Run(run.trace, {})
+
+
+def trajectory_of(run: Run) -> Trajectory:
+    """Return the answer of `build_run`'s run traced back, half of it to the tool's result."""
+    first, tool, last = run.trace.steps
+
+    def node(name: str, kind: NodeKind, step: str | None, mass: float, choice: float, end: bool) -> Node:
+        return Node(name, kind, name, step, mass, choice, end, f"text of {name}", "lamp, stock")
+
+    nodes = (
+        node("answer", "target", last.id, 1.0, 0.0, False),
+        node("tool_call:lookup", "tool_call", first.id, 0.2, 0.5, False),
+        node("reasoning", "reasoning", first.id, 0.1, 0.1, False),
+        node("tool_result:call_0", "tool_result", tool.id, 0.5, 0.0, True),
+        node("user", "user", None, 0.25, 0.3, True),
+        node("system", "system", None, 0.15, 0.1, True),
+        node("tool_schema:lookup", "tool_schema", None, 0.1, 0.1, True),
+    )
+    edges = (
+        Edge("tool_result:call_0", "answer", 0.5, "words"),
+        Edge("tool_call:lookup", "answer", 0.2, "words"),
+        Edge("user", "answer", 0.15, "words"),
+        Edge("system", "answer", 0.15, "words"),
+        Edge("reasoning", "tool_call:lookup", 0.1, "words"),
+        Edge("tool_schema:lookup", "tool_call:lookup", 0.1, "words"),
+        Edge("user", "reasoning", 0.1, "words"),
+        Edge("tool_call:lookup", "tool_result:call_0", 0.5, "choice"),
+        Edge("user", "tool_call:lookup", 0.2, "choice"),
+        Edge("reasoning", "tool_call:lookup", 0.1, "choice"),
+        Edge("system", "tool_call:lookup", 0.1, "choice"),
+        Edge("tool_schema:lookup", "tool_call:lookup", 0.1, "choice"),
+        Edge("user", "reasoning", 0.1, "choice"),
+    )
+    return Trajectory(
+        run.trace.id, last.id, "answer", "There are 12 lamps left in stock.", nodes, edges,
+        (last.id, first.id), "flashtrace", 1, MODEL, "exact",
+    )  # fmt: skip

@@ -12,7 +12,7 @@ from flashtrace_agent.attribution import Attribution
 from flashtrace_agent.store import Store
 from flashtrace_agent.trace import Trace
 
-from .agent_run import Run
+from .agent_run import Run, trajectory_of
 
 
 def open_page(app: AppTest, page: str, **query: str) -> AppTest:
@@ -332,7 +332,7 @@ def test_step_without_attributions_tells_the_command(app: AppTest, failed_run: R
     )
 
 
-@pytest.mark.parametrize("page", ["trace.py", "why.py"])
+@pytest.mark.parametrize("page", ["trace.py", "why.py", "trajectory.py"])
 def test_page_without_a_trace_leads_to_the_list(app: AppTest, page: str) -> None:
     """Coming from the menu with nothing chosen is no error."""
     open_page(app, page)
@@ -340,7 +340,7 @@ def test_page_without_a_trace_leads_to_the_list(app: AppTest, page: str) -> None
     assert link_labels(app) == ["Go to the list of traces"]
 
 
-@pytest.mark.parametrize("page", ["trace.py", "why.py"])
+@pytest.mark.parametrize("page", ["trace.py", "why.py", "trajectory.py"])
 def test_unknown_trace_is_one_sentence(app: AppTest, page: str) -> None:
     """An address with an id that is not in the store says so."""
     open_page(app, page, trace="nosuchtrace")
@@ -406,3 +406,22 @@ def test_jobs_show_queue_workers_and_failures(app: AppTest, good_run: Run, faile
         assert store.jobs.open() == []
     assert any("Nothing waits" in text.value for text in app.caption)
     assert any("No job has failed" in text.value for text in app.caption)
+
+
+def test_a_run_that_was_not_traced_back_tells_the_command(app: AppTest, good_run: Run) -> None:
+    """The empty state of the trajectory page."""
+    open_page(app, "trajectory.py", trace=good_run.trace.id)
+    assert app.code[0].value == (
+        f"flashtrace-agent show {good_run.trace.id} --trajectory --store {Store.default_url()}"
+    )
+
+
+def test_a_trajectory_is_drawn_and_listed(app: AppTest, good_run: Run) -> None:
+    """The diagram gets the stored graph; the table has its ends, largest first, adding up to 1."""
+    with Store(Store.default_url()) as store:
+        store.write_trajectory(trajectory_of(good_run))
+    open_page(app, "trajectory.py", trace=good_run.trace.id)
+    assert len(tree(app)["edges"]) == 13
+    table = app.dataframe[0].value
+    assert list(table["Source"])[:2] == ["tool_result:call_0", "user"]
+    assert sum(table["Share"]) == pytest.approx(1.0)
