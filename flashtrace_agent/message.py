@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 Role = Literal["system", "user", "assistant", "tool"]
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
@@ -133,7 +135,7 @@ class Message:
         """
         body = self.to_dict()
         body.pop("name", None)
-        canonical = json.dumps([parent, body], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        canonical = _CANONICAL.encode([parent, body])
         return hashlib.blake2b(canonical.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 

@@ -43,7 +43,7 @@ from .traces import (
     neighbour_ids,
     read_trace,
     resolve_id,
-    write_trace_row,
+    write_trace_rows,
 )
 from .trajectories import read_trajectories, write_trajectory_row
 from .workers import Workers
@@ -111,7 +111,7 @@ class Store:
     def write_trace(self, trace: Trace) -> None:
         """Store the header of a trace, without its steps; an earlier one is replaced."""
         with self._write() as connection:
-            write_trace_row(connection, trace)
+            write_trace_rows(connection, [trace])
 
     def write_step(self, step: Step) -> None:
         """Store a step; an earlier version of it is replaced.
@@ -149,8 +149,7 @@ class Store:
         """
 
         def write(connection: Connection, shared: SharedRows) -> None:
-            for trace in traces:
-                write_trace_row(connection, trace)
+            write_trace_rows(connection, traces)
             if steps:
                 _write_steps(connection, shared, steps)
             write_job_rows(connection, explain, targets)

@@ -18,24 +18,34 @@ from .upsert import insert_new, insert_or_replace
 
 _CANDIDATES = 5
 _STORED = select(TraceRow.id).where(TraceRow.id.in_(bindparam("ids", expanding=True)))
+_DELETE_TAGS = delete(TagRow).where(TagRow.trace_id.in_(bindparam("ids", expanding=True)))
 
 
-def write_trace_row(connection: Connection, trace: Trace) -> None:
-    """Store the header of a trace, inside a write transaction."""
-    row = {
-        "id": trace.id,
-        "name": trace.name,
-        "started_at": trace.started_at,
-        "ended_at": trace.ended_at,
-        "status": trace.status,
-        "session": trace.session,
-        "prompt_version": trace.prompt_version,
-        "error": trace.error,
-        "extra": trace.metadata or None,
-    }
-    insert_or_replace(connection, TraceRow, [row])
-    connection.execute(delete(TagRow).where(TagRow.trace_id == trace.id))
-    tags = [{"trace_id": trace.id, "position": i, "tag": tag} for i, tag in enumerate(trace.tags)]
+def write_trace_rows(connection: Connection, traces: Sequence[Trace]) -> None:
+    """Store the headers of traces, inside a write transaction."""
+    latest = {trace.id: trace for trace in traces}
+    rows = [
+        {
+            "id": trace.id,
+            "name": trace.name,
+            "started_at": trace.started_at,
+            "ended_at": trace.ended_at,
+            "status": trace.status,
+            "session": trace.session,
+            "prompt_version": trace.prompt_version,
+            "error": trace.error,
+            "extra": trace.metadata or None,
+        }
+        for trace in latest.values()
+    ]
+    insert_or_replace(connection, TraceRow, rows)
+    for batch in batches(list(latest)):
+        connection.execute(_DELETE_TAGS, {"ids": batch})
+    tags = [
+        {"trace_id": trace.id, "position": position, "tag": tag}
+        for trace in latest.values()
+        for position, tag in enumerate(trace.tags)
+    ]
     insert_new(connection, TagRow, tags)
 
 

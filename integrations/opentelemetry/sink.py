@@ -184,6 +184,7 @@ class SpanSink:
         return work
 
     def _store_runs(self, work: Sequence[_Work], *, force: bool) -> None:
+        traces: list[Trace] = []
         steps: list[Step] = []
         for run, trace in ((item.run, item.trace) for item in work):
             if trace is None:
@@ -193,9 +194,9 @@ class SpanSink:
                 self._rewrite(trace)
                 continue
             if whole:  # else the spans at hand are not the whole run
-                self._store.write_trace(trace)
+                traces.append(trace)
             steps += trace.steps
-        self._write_steps(steps, force=force)
+        self._write(traces, steps, force=force)
         for item in work:
             for trace_id in item.run.replaced:
                 self._delete(trace_id)
@@ -207,18 +208,18 @@ class SpanSink:
         """
         kept = [(step.id, found) for step in trace.steps for found in self._store.get_attributions(step.id)]
         self._delete(trace.id)
-        self._store.write_trace(trace)
-        self._write_steps(trace.steps, force=True)
+        self._write([trace], trace.steps, force=True)
         for step_id, attribution in kept:
             self._store.write_attribution(step_id, attribution)
 
-    def _write_steps(self, steps: Sequence[Step], *, force: bool) -> None:
+    def _write(self, traces: Sequence[Trace], steps: Sequence[Step], *, force: bool) -> None:
+        """Write headers, and those steps that are not written like that already, in one transaction."""
         changed: dict[str, tuple[Step, bytes]] = {}
         for step in steps:
             content = hashlib.blake2b(repr(step).encode("utf-8", "surrogatepass"), digest_size=16).digest()
             if force or self._written.get(step.id) != content:
                 changed[step.id] = (step, content)
-        self._store.write_steps([step for step, _ in changed.values()])
+        self._store.write_together(traces, [step for step, _ in changed.values()])
         for step_id, (_, content) in changed.items():
             self._written[step_id] = content
             self._written.move_to_end(step_id)
