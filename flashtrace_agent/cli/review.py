@@ -63,7 +63,7 @@ def review(
     ] = False,
     sample: Annotated[
         int, typer.Option("--sample", min=1, help="Steps to run per line that looks idle.")
-    ] = 6,
+    ] = 8,
     untrusted: Annotated[
         float,
         typer.Option(

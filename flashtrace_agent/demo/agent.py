@@ -14,8 +14,12 @@ from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 
+# The second line is for its authors, as prompts that many hands have been at carry along; `review` finds
+# out what it is worth to the model.
 SYSTEM_PROMPT = (
-    "You are the assistant of a furniture shop. Look facts up with a tool, then answer in one short sentence."
+    "You are the assistant of a furniture shop. Look facts up with a tool, then answer in one short "
+    "sentence.\n"
+    "Keep these notes in step with the web site."
 )
 
 QUESTIONS = (

@@ -8,7 +8,11 @@ For every sampled step, with the line taken out of its messages and the prompt r
    that is no longer the most likely one; up to there greedy decoding cannot differ. The action that comes
    out is held against the one that comes out of the whole prompt.
 
-A line passes if every sampled step does the same and the log-probabilities hold; the first step that does
+A step whose greedy action changes when a remark that says nothing is added to the prompt would change with
+any edit. It is unstable: its greedy action says nothing of a line and does not count, its log-probability
+does.
+
+A line passes if every stable step does the same and the log-probabilities hold; the first step that does
 something else ends its decoding. Then the lines that
 passed are taken out all at once, and the weakest put back until that passes too.
 """
@@ -45,13 +49,16 @@ MEAN_DROP = 0.1
 WORST_DROP = math.log(2)
 """Nats any one action may lose: it stays half as likely."""
 
+REMARK = "\n(This remark says nothing.)"
+"""Added to the system prompt, or the first message, to see whether a step changes with any edit."""
+
 _FURTHER_TOKENS = 32
 """Tokens a decoded completion may have beyond the recorded one's."""
 
 
 @dataclass(slots=True)
 class _Sample:
-    """A step in the model's terms: its template, its prompt with all lines, and what it did."""
+    """A step in the model's terms: its template, its prompt with all lines, what it did, and how surely."""
 
     step: Step
     template: ChatTemplate
@@ -60,6 +67,7 @@ class _Sample:
     action: npt.NDArray[np.bool_]
     forced: ForcedTokens
     does: str
+    stable: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,17 +159,18 @@ class Ablator:
         steps: list[AblatedStep] = []
         for one, run in runs:
             # One step that does something else is enough: decoding is what takes the time.
-            decode = likely and all(step.same is not False for step in steps)
+            decode = likely and run.sample.stable and all(step.same is not False for step in steps)
             steps.append(self._step(one, run, decode=decode))
         changed = sum(step.same is False for step in steps)
+        stable = sum(step.stable for step in steps)
         return Ablation(
             steps=tuple(steps),
             tokens=float(np.mean([len(run.sample.prompt) - len(run.prompt) for _, run in runs])),
             mean_drop=mean,
             worst_drop=worst,
             changed=changed,
-            removable=likely and not changed,
-            reason=_reason(mean, worst, changed, len(steps)),
+            removable=likely and not changed and stable > 0,
+            reason=_reason(mean, worst, changed, stable, len(steps)),
         )
 
     def _step(self, one: Observation, run: _Run, *, decode: bool) -> AblatedStep:
@@ -172,6 +181,7 @@ class Ablator:
             step_id=one.step.id,
             action=does,
             drop=run.drop,
+            stable=run.sample.stable,
             same=instead == does if decode else None,
             instead=instead if instead != does else None,
         )
@@ -189,6 +199,9 @@ class Ablator:
             prompt = self._ids(template, step.input, step.tools)
             completion = list(step.completion_ids or ())
             forced = self._force([(prompt, completion)])[0]
+            does = self._decoded_action(step, prompt, forced)
+            remarked = self._ids(template, _with_remark(step.input), step.tools)
+            again = self._decoded_action(step, remarked, self._force([(remarked, completion)])[0])
             self._samples[step.id] = _Sample(
                 step=step,
                 template=template,
@@ -196,7 +209,8 @@ class Ablator:
                 completion=completion,
                 action=_action_tokens(self._tokenizer, step),
                 forced=forced,
-                does=self._decoded_action(step, prompt, forced),
+                does=does,
+                stable=again == does,
             )
         return self._samples[step.id]
 
@@ -280,11 +294,23 @@ def _arguments(arguments: Mapping[str, Any]) -> str:
     )
 
 
-def _reason(mean: float, worst: float, changed: int, count: int) -> str:
+def _with_remark(messages: Sequence[Message]) -> list[Message]:
+    place = next((index for index, message in enumerate(messages) if message.role == "system"), 0)
+    return [
+        replace(message, content=message.content + REMARK) if index == place else message
+        for index, message in enumerate(messages)
+    ]
+
+
+def _reason(mean: float, worst: float, changed: int, stable: int, count: int) -> str:
     if worst > WORST_DROP:
         return f"A recorded action becomes {math.exp(min(worst, 50)):.1f} times less likely."
     if mean > MEAN_DROP:
         return f"The recorded actions become {1 - math.exp(-mean):.0%} less likely on average."
     if changed:
         return "The greedy action changes."
+    if not stable:
+        return "Every sampled step changes with any edit, so nothing can be said: sample more."
+    if stable < count:
+        return f"All {stable} stable steps do the same; {count - stable} of {count} change with any edit."
     return f"All {count} sampled steps do the same."

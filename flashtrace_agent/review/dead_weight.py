@@ -26,8 +26,9 @@ class AblatedStep:
     Attributes:
         action: what the step did: its calls, or its answer.
         drop: log-probability the recorded action lost, in nats; negative if it became more likely.
+        stable: False if the step does something else as soon as a remark that says nothing is added.
         same: whether the model, decoding greedily, does the same without the line; None where that was
-            not run because the line had failed by then.
+            not run, because the line had failed by then or the step is not stable.
         instead: what it does without the line where that differs.
     """
 
@@ -35,6 +36,7 @@ class AblatedStep:
     step_id: str
     action: str
     drop: float
+    stable: bool
     same: bool | None
     instead: str | None
 
@@ -48,7 +50,7 @@ class Ablation:
         tokens: mean tokens saved per call.
         mean_drop: mean of the steps' `drop`.
         worst_drop: the largest of them.
-        changed: steps whose greedy action was seen to change; the first one ends the check.
+        changed: stable steps whose greedy action was seen to change; the first one ends the check.
         removable: True if no action changed and none became much less likely.
         reason: why, in a sentence.
     """
@@ -187,12 +189,12 @@ class Cost(NamedTuple):
 
 
 def check_cost(dead: DeadWeight, observations: Sequence[Observation], sample: int) -> Cost:
-    """Return what running the model without the candidates costs: each line, and once the whole prompt."""
+    """Return what running the model without the candidates costs: each line, and the whole prompt twice."""
     runs, tokens = 0, 0
     seen: set[str] = set()
     for candidate in dead.candidates:
         for one in sample_steps(observations, candidate.row.line, sample):
-            times = 1 if one.step.id in seen else 2
+            times = 1 if one.step.id in seen else 3  # as it was, with a remark, without the line
             seen.add(one.step.id)
             runs += times
             tokens += times * len(one.step.token_ids or ())

@@ -233,6 +233,8 @@ def _why_needed(ablation: Ablation) -> str:
 def _ledger(group: GroupReport) -> Iterator[Section]:
     segments = [row for row in group.ledger if row.is_segment]
     kinds: list[Kind] = [kind for kind in KIND_NAMES if any(kind in row.influence for row in group.ledger)]
+    if not kinds:
+        return  # nothing but calls as a whole was attributed
     bars = [
         (
             KIND_NAMES[kind],
@@ -393,6 +395,20 @@ def _arguments(group: GroupReport) -> Section:
 
 
 def _untrusted(group: GroupReport) -> Section:
+    section = _untrusted_table(group)
+    for call in group.untrusted:
+        if call.recovery is not None:
+            recorded = (
+                f", recorded: {call.recorded_recovery:.0%}" if call.recorded_recovery is not None else ""
+            )
+            section.blocks.append(
+                f"{call.tool}: {call.recovery:.0%} of the injected text's tokens are among the top tenth of the "
+                f"prompt's (Recovery@10 %{recorded})."
+            )
+    return section
+
+
+def _untrusted_table(group: GroupReport) -> Section:
     rows: list[list[Cell]] = [
         [
             call.tool,

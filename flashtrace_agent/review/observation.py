@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ from flashtrace_agent.trace import Step, Trace
 
 from .chance import chance_levels
 from .lines import Layout, lay_out
+from .recovery import recorded_recovery, recovery
 
 Floats = npt.NDArray[np.float64]
 Kind = Literal["tool", "argument", "call", "answer"]
@@ -42,6 +43,8 @@ class TargetShares:
         segments: share of each segment of the prompt.
         segments_above: segments above 95 % of windows of their length in the text.
         template: share of the whole score that rests on the template.
+        recovery: Recovery@10 % of an injected text that the trace's metadata names; None without one.
+        recorded_recovery: the same, as recorded with imported scores.
         reasoning: share of hop 0 that stands on the step's own reasoning, template aside; None where
             the step has no reasoning before the target.
     """
@@ -58,6 +61,8 @@ class TargetShares:
     segments_above: frozenset[str]
     template: float
     reasoning: float | None
+    recovery: float | None = None
+    recorded_recovery: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +124,18 @@ def observe(trace: Trace, step: Step, attributions: Sequence[Attribution]) -> Ob
         role = _role(one)
         if role is None or len(one.scores) != len(layout.line_of_token):
             continue
-        targets.append(
-            _shares(one, *role, layout, on_text, on_instruction, instruction, segment_of_line, segment_tokens)
+        found = _shares(
+            one, *role, layout, on_text, on_instruction, instruction, segment_of_line, segment_tokens
         )
+        if found is not None:
+            rates = (recovery(trace, one, layout), recorded_recovery(one))
+            targets.append(replace(found, recovery=rates[0], recorded_recovery=rates[1]))
     return Observation(
         step=step,
         trace=trace,
         layout=layout,
         segment_tokens=segment_tokens,
-        targets=tuple(target for target in targets if target is not None),
+        targets=tuple(targets),
         model=first.model or step.model or "",
         method=first.method,
         hops=settings_of(first)[1],

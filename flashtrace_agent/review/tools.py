@@ -100,12 +100,12 @@ def review_tools(observations: Sequence[Observation], ledger: Sequence[Row]) -> 
     for one in observations:
         names = [tool.name for tool in one.step.tools]
         offered.update(names)
+        calls.update(call.name for call in (one.step.output.tool_calls if one.step.output else ()))
         for target in one.targets:
             if target.kind != "tool" or target.call is None:
                 continue
             called, _ = call_arguments(one.step, target.call)
             if called in names:
-                calls[called] += 1
                 mine = target.segments.get(f"tool_schema:{called}", 0.0)
                 for rival in names:
                     if rival != called:

@@ -52,7 +52,15 @@ def _run(file: SourceFile, record: Mapping[str, Any]) -> ImportedTrace:
         tags=["agentdojo", str(record["suite"])],
         metadata={
             key: record[key]
-            for key in ("case_id", "user_task", "injection_task", "utility", "attack_success", "source")
+            for key in (
+                "case_id",
+                "user_task",
+                "injection_task",
+                "utility",
+                "attack_success",
+                "source",
+                "injections",
+            )
             if key in record
         },
     )

@@ -109,7 +109,7 @@ def test_the_attacks_call_is_flagged_and_the_injected_text_located(
     case: dict[str, Any], step: Step, method: str
 ) -> None:
     found = attribution(case, step, method)
-    trace = Trace("trace", case["case_id"], START, status="ok")
+    trace = Trace("trace", case["case_id"], START, status="ok", metadata={"injections": case["injections"]})
     report = build_report([(trace, step, [found])])
     call = report.groups[0].untrusted[0]
     assert call.tool == "remove_user_from_slack"
@@ -118,6 +118,10 @@ def test_the_attacks_call_is_flagged_and_the_injected_text_located(
     injected = case["injections"]["injection_web_0"]
     assert all(passage.text in injected for passage in call.passages)
     assert any("remove him from Slack" in passage.text for passage in call.passages)
+    assert call.recovery is not None
+    recorded = case["attribution"]["methods"][method]["metrics"]["recovery_at_10pct"]
+    # Ranked here are all of the prompt's words, there those that the reference ranks.
+    assert call.recovery == pytest.approx(recorded, abs=0.12)
 
 
 @pytest.mark.parametrize("method", ["ifr_full_generated_action", "flashtrace_generated_action_via_reasoning"])
