@@ -37,6 +37,7 @@ page = st.navigation(
         st.Page("why.py", title="Why", icon=":material/local_fire_department:"),
         st.Page("trajectory.py", title="Trajectory", icon=":material/conversion_path:"),
         st.Page("jobs.py", title="Jobs", icon=":material/dns:"),
+        st.Page("review.py", title="Review", icon=":material/rate_review:"),
     ],
     position="top",
 )

@@ -111,10 +111,11 @@ def review(
         before = read(opened, compare[0]) if compare else None
     _require_attributions(chosen, compare[1] if compare else prompt_version)
     title = _title(where, prompt_version, compare)
-    report = report_selection(chosen, title=title, threshold=untrusted)
+    comparison = None
     if before is not None and compare is not None:
         _require_attributions(before, compare[0])
-        report = _with_comparison(report, compare_versions(compare, before, chosen))
+        comparison = compare_versions(compare, before, chosen)
+    report = report_selection(chosen, title=title, threshold=untrusted, comparison=comparison)
     report = _checked(report, yes=yes, may_ask=not as_json, sample=sample, model=model, dtype=dtype)
     _write(report, html, markdown)
     if as_json:
@@ -147,12 +148,6 @@ def _require_attributions(selection: Selection, version: str | None) -> None:
             f"None of the {selection.steps} model steps{of_version} can be reviewed ({reasons}): compute "
             "attributions with `flashtrace-agent worker --all`, or count approximate ones with --approximate."
         )
-
-
-def _with_comparison(report: Report, comparison: object) -> Report:
-    from dataclasses import replace
-
-    return replace(report, comparison=comparison)  # type: ignore[arg-type]
 
 
 def _checked(

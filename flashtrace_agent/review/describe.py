@@ -6,17 +6,14 @@ import math
 from collections.abc import Iterator, Sequence
 
 from .dead_weight import Ablation, Candidate
+from .describe_calls import argument_section, tool_sections, unknown_findings, untrusted_section
 from .describe_comparison import comparison_findings, comparison_sections
 from .document import Cell, Document, Section, Share, Stack, Table, Words
 from .ledger import Row, instruction_lines
 from .observation import Kind
-from .passages import Passage
 from .report import NOTE, GroupReport, Report
 from .statistics import FEWEST_TRACES
-from .tools import UnknownCall
 from .wording import KIND_NAMES, name_line, name_place, short
-
-_SHOWN_ARGUMENTS = 40
 
 
 def describe(report: Report) -> Document:
@@ -27,10 +24,10 @@ def describe(report: Report) -> Document:
     if report.comparison is not None:
         findings += comparison_findings(report.comparison)
         sections += comparison_sections(report.comparison)
-    for group in report.groups:
+    for number, group in enumerate(report.groups):
         prefix = f"{group.key.model}: " if several else ""
         findings += [Words(prefix + words.text, words.tone) for words in _findings(group)]
-        sections += [Section(prefix + section.title, section.blocks) for section in _sections(group)]
+        sections += [Section(prefix + section.title, section.blocks, number) for section in _sections(group)]
     return Document(report.title, _facts(report), findings, sections, NOTE)
 
 
@@ -65,7 +62,7 @@ def _findings(group: GroupReport) -> Iterator[Words]:
             "bad",
         )
     yield from _dead_findings(group)
-    yield from _unknown_findings(group)
+    yield from unknown_findings(group)
     flagged = [one for one in group.untrusted if one.flagged]
     for one in flagged[:3]:
         passage = f": “{short(one.passages[0].text, 80)}”" if one.passages else ""
@@ -82,20 +79,6 @@ def _findings(group: GroupReport) -> Iterator[Words]:
     for load in group.reasoning:
         if load.kind == "answer" and load.share is not None:
             yield Words(f"Answers: {load.verdict} ({load.share:.0%} of what they draw on is reasoning).")
-
-
-def _unknown_findings(group: GroupReport) -> Iterator[Words]:
-    calls: dict[str, list[UnknownCall]] = {}
-    for call in group.tools.unknown:
-        calls.setdefault(call.name, []).append(call)
-    for name, found in calls.items():
-        times = "once" if len(found) == 1 else f"{len(found)} times"
-        why = ""
-        if found[0].sources:
-            source = found[0].sources[0]
-            word = ", which has the word" if name.casefold() in source.text.casefold() else ""
-            why = f", suggested by {source.segment} “{short(source.text, 60)}” ({source.share:.0%}){word}"
-        yield Words(f"{name}, a tool that does not exist, was called {times}{why}.", "bad")
 
 
 def _dead_findings(group: GroupReport) -> Iterator[Words]:
@@ -130,11 +113,11 @@ def _dead_findings(group: GroupReport) -> Iterator[Words]:
 def _sections(group: GroupReport) -> Iterator[Section]:
     yield _dead_weight(group)
     yield from _ledger(group)
-    yield from _tools(group)
+    yield from tool_sections(group)
     if group.arguments:
-        yield _arguments(group)
+        yield argument_section(group)
     if group.untrusted:
-        yield _untrusted(group)
+        yield untrusted_section(group)
     if group.reasoning:
         rows: list[list[Cell]] = [
             [
@@ -305,134 +288,6 @@ def _rows(rows: Sequence[Row], kinds: Sequence[Kind]) -> Table:
             cells.append(row.steps)
         made.append(cells)
     return Table(columns, made)
-
-
-def _tools(group: GroupReport) -> Iterator[Section]:
-    tools = group.tools
-    if not tools.offered:
-        return
-    section = Section("Tools")
-    rows: list[list[Cell]] = [
-        [
-            name,
-            steps,
-            tools.calls.get(name, 0),
-            "never called, never above chance" if name in tools.never_cause else "",
-        ]
-        for name, steps in tools.offered.items()
-    ]
-    section.blocks.append(Table(("tool", "offered in steps", "called", ""), rows))
-    if tools.rivals:
-        pairs: list[list[Cell]] = [
-            [pair.called, pair.rival, pair.calls, Share(pair.own_share), Share(pair.rival_share)]
-            for pair in tools.rivals
-        ]
-        section.blocks.extend(
-            [
-                "Tools that compete: the other's schema weighs at least half as much as the called one's.",
-                Table(("called", "competes with", "calls", "own schema", "the other's"), pairs),
-            ]
-        )
-    if tools.ignored:
-        ignored: list[list[Cell]] = [
-            [row.line.text, name_place(row.line), row.tokens] for row in tools.ignored
-        ]
-        section.blocks.extend(
-            [
-                "Descriptions of arguments that are not above chance in any argument:",
-                Table(("description", "where", "tokens"), ignored),
-            ]
-        )
-    yield section
-    if tools.unknown:
-        unknown: list[list[Cell]] = []
-        for call in tools.unknown:
-            for number, source in enumerate(call.sources):
-                unknown.append(
-                    [call.name if not number else "", *_passage(source), call.trace_id if not number else ""]
-                )
-        yield Section(
-            "Calls to tools that do not exist",
-            [
-                "What suggested the name: the lines it drew on most.",
-                Table(("called", "suggested by", "where", "share", "trace"), unknown, 1),
-            ],
-        )
-
-
-def _passage(passage: Passage) -> list[Cell]:
-    return [passage.text, f"{passage.segment} {passage.part}".strip(), Share(passage.share)]
-
-
-def _arguments(group: GroupReport) -> Section:
-    tones = {"made up?": "bad", "example": "bad", "instructions": "plain", "given": "good"}
-    rows: list[list[Cell]] = [
-        [
-            f"{one.tool}.{one.argument}",
-            one.value,
-            Words(one.kind, tones[one.kind]),  # type: ignore[arg-type]
-            one.source or "none above chance",
-            Share(one.share) if one.source else None,
-            one.passages[0].text if one.passages else "",
-            "yes" if one.source in one.verbatim else "elsewhere" if one.verbatim else "no",
-        ]
-        for one in group.arguments[:_SHOWN_ARGUMENTS]
-    ]
-    section = Section(
-        "Argument provenance",
-        [
-            "Where every argument's value came from. A value without a source above chance may be made "
-            "up; one from a "
-            "worked example was copied from there.",
-            Table(
-                ("argument", "value", "kind", "source", "share", "strongest line", "word for word"), rows, 5
-            ),
-        ],
-    )
-    if len(group.arguments) > _SHOWN_ARGUMENTS:
-        section.blocks.append(f"{len(group.arguments) - _SHOWN_ARGUMENTS} more are in the JSON.")
-    return section
-
-
-def _untrusted(group: GroupReport) -> Section:
-    section = _untrusted_table(group)
-    for call in group.untrusted:
-        if call.recovery is not None:
-            recorded = (
-                f", recorded: {call.recorded_recovery:.0%}" if call.recorded_recovery is not None else ""
-            )
-            section.blocks.append(
-                f"{call.tool}: {call.recovery:.0%} of the injected text's tokens are among the top tenth of the "
-                f"prompt's (Recovery@10 %{recorded})."
-            )
-    return section
-
-
-def _untrusted_table(group: GroupReport) -> Section:
-    rows: list[list[Cell]] = [
-        [
-            call.tool,
-            Share(call.share),
-            Share(call.name_share) if call.name_share is not None else None,
-            Share(call.argument_share) if call.argument_share is not None else None,
-            call.passages[0].text if call.passages else "",
-            Words("flagged", "bad") if call.flagged else Words("", "dim"),
-            call.trace_id,
-        ]
-        for call in group.untrusted[:_SHOWN_ARGUMENTS]
-    ]
-    return Section(
-        "Untrusted influence",
-        [
-            f"How much of a call came from tool results rather than from user and system prompt. Over "
-            f"{group.threshold:.0%}, with a line of a result above chance, a call is flagged.",
-            Table(
-                ("call", "untrusted", "its name", "its arguments", "strongest line of a result", "", "trace"),
-                rows,
-                4,
-            ),
-        ],
-    )
 
 
 def _count(count: int, noun: str) -> str:

@@ -52,11 +52,13 @@ class Table:
         columns: titles.
         rows: cells, as many as columns; None is an empty cell.
         wide: index of the column that takes the room there is.
+        links: for each row the trace, step and target it speaks of; empty where rows have none.
     """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     wide: int = 0
+    links: Sequence[tuple[str, str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +77,17 @@ Block = str | Words | Table | Stack
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading and what stands under it."""
+    """A heading and what stands under it.
+
+    Attributes:
+        title: the heading.
+        blocks: sentences, tables and pictures.
+        group: index of the report's group it speaks of.
+    """
 
     title: str
     blocks: list[Block] = field(default_factory=list)
+    group: int = 0
 
 
 @dataclass(frozen=True, slots=True)

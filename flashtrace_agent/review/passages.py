@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .lines import Line
 from .observation import Observation, TargetShares
 
 _LONGEST = 300
@@ -34,6 +35,43 @@ class Passage:
     share: float
     density: float
     above_chance: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LineUse:
+    """A target that drew on a line.
+
+    Attributes:
+        trace_id, step_id, target: what drew on it.
+        trace: the trace's name.
+        text: the target's words.
+        share: the line's share.
+    """
+
+    trace_id: str
+    step_id: str
+    target: str
+    trace: str
+    text: str
+    share: float
+
+
+def line_uses(observations: Sequence[Observation], line: Line, count: int) -> list[LineUse]:
+    """Return the targets with the largest shares on a line, largest first."""
+    uses = [
+        LineUse(
+            one.trace.id,
+            one.step.id,
+            target.name,
+            one.trace.name,
+            target.text,
+            float(target.shares[one.layout.lines.index(line)]),
+        )
+        for one in observations
+        if line in one.layout.lines
+        for target in one.targets
+    ]
+    return sorted(uses, key=lambda use: -use.share)[:count]
 
 
 def strongest_passages(

@@ -144,14 +144,21 @@ def build_report(
     return report_selection(selection, title=title, threshold=threshold)
 
 
-def report_selection(selection: Selection, *, title: str, threshold: float = THRESHOLD) -> Report:
-    """Do as `build_report` with a selection already read."""
+def report_selection(
+    selection: Selection,
+    *,
+    title: str = "Prompt review",
+    threshold: float = THRESHOLD,
+    comparison: Comparison | None = None,
+) -> Report:
+    """Do as `build_report` with a selection already read, and with a comparison where there is one."""
     return Report(
         title=title,
         traces=selection.traces,
         steps=selection.steps,
         left_out=selection.left_out,
         groups=tuple(_review(key, group, threshold) for key, group in selection.groups.items()),
+        comparison=comparison,
     )
 
 

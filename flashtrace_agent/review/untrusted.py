@@ -32,6 +32,7 @@ class UntrustedCall:
         share: the larger of the two, or that of the call as a whole where only that was attributed.
         results: names of the tool results with a line above chance.
         passages: the strongest lines of tool results.
+        target: the attributed target that drew most on results.
         recovery: Recovery@10 % where an injected text is known (see `recovery`); None elsewhere.
         recorded_recovery: the same, as recorded with imported scores.
         flagged: True if `share` is over the threshold and a line of a result is above chance.
@@ -46,6 +47,7 @@ class UntrustedCall:
     share: float
     results: tuple[str, ...]
     passages: tuple[Passage, ...]
+    target: str
     recovery: float | None
     recorded_recovery: float | None
     flagged: bool
@@ -100,6 +102,7 @@ def _review_call(one: Observation, number: int, threshold: float) -> UntrustedCa
         share=share,
         results=tuple(results),
         passages=tuple(strongest_passages(one, worst, _SHOWN_PASSAGES, every)),
+        target=worst.name,
         recovery=worst.recovery,
         recorded_recovery=worst.recorded_recovery,
         flagged=share > threshold and bool(results),

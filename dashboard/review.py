@@ -1,0 +1,216 @@
+"""Which lines of a prompt earn their place: the report of `flashtrace-agent review`, to be looked into."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+import streamlit as st
+
+from flashtrace_agent.dashboard.data import open_store
+from flashtrace_agent.dashboard.links import WHY, query
+from flashtrace_agent.dashboard.text import clip, plain
+from flashtrace_agent.review import Report, build_report, compare_versions
+from flashtrace_agent.review.describe import describe
+from flashtrace_agent.review.document import Document, Section, Share, Stack, Table, Words, cell_text
+from flashtrace_agent.review.ledger import instruction_lines
+from flashtrace_agent.review.passages import line_uses
+from flashtrace_agent.review.render_html import render_html
+from flashtrace_agent.review.report import report_selection
+from flashtrace_agent.review.selection import select
+from flashtrace_agent.store import Store
+
+_CACHED_SECONDS = 300
+_SHOWN_USES = 10
+_ICONS = {
+    "good": ":material/check_circle:",
+    "bad": ":material/error:",
+    "dim": ":material/info:",
+    "plain": ":material/info:",
+}
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the reader wants reviewed; hashable, because reports are cached by it."""
+
+    where: str | None
+    last: int
+    approximate: bool
+    before: str | None
+    after: str | None
+
+
+def _ask() -> _Asked:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        where = st.text_input(
+            "Filter", key="review-where", placeholder="tag = prod and since 7d", help="As in `list --where`."
+        )
+        before = st.text_input("Compare version", key="review-before", width=160, placeholder="v1")
+        after = st.text_input("Prompt version", key="review-after", width=160, placeholder="v2")
+        last = st.number_input("Newest steps", 1, 5000, 500, key="review-last", width=140)
+        approximate = st.toggle(
+            "Approximate too", key="review-approximate", help="Count steps with approximate token ids."
+        )
+        if st.button("Refresh", icon=":material/refresh:"):
+            _review.clear()
+    return _Asked(
+        where.strip() or None, int(last), approximate, before.strip() or None, after.strip() or None
+    )
+
+
+@st.cache_resource(  # type: ignore[untyped-decorator]
+    show_spinner="Reading attributions …", ttl=_CACHED_SECONDS, max_entries=4
+)
+def _review(url: str, asked: _Asked, _store: Store) -> Report:
+    """Return the report; `url` names the store in the cache's key."""
+    steps = _store.attributed_steps(where=asked.where, prompt_version=asked.after, last=asked.last)
+    if asked.before is None or asked.after is None:
+        return build_report(steps, include_approximate=asked.approximate)
+    chosen = select(steps, include_approximate=asked.approximate)
+    earlier = _store.attributed_steps(where=asked.where, prompt_version=asked.before, last=asked.last)
+    comparison = compare_versions(
+        (asked.before, asked.after), select(earlier, include_approximate=asked.approximate), chosen
+    )
+    return report_selection(chosen, comparison=comparison)
+
+
+def _command(asked: _Asked) -> str:
+    words = ["flashtrace-agent", "review", "--yes"]
+    if asked.where:
+        words += ["--where", asked.where]
+    if asked.before and asked.after:
+        words += ["--compare", asked.before, asked.after]
+    elif asked.after:
+        words += ["--prompt-version", asked.after]
+    return shlex.join(words)
+
+
+def _empty(report: Report) -> None:
+    with st.container(border=True, width=820):
+        if not report.steps:
+            st.subheader("No model step matches", anchor=False)
+            st.write("Change the filter, or run the demo:")
+            st.code("flashtrace-agent demo", language="bash")
+            return
+        st.subheader("Nothing here can be reviewed yet", anchor=False)
+        for reason, count in report.left_out.items():
+            st.write(f"{count} steps: {plain(reason)}")
+        st.write("Compute attributions, then refresh:")
+        st.code("flashtrace-agent worker --all", language="bash")
+
+
+def _findings(document: Document) -> None:
+    for name, value in document.facts:
+        st.caption(f"{plain(name)}: {plain(value)}")
+    with st.container(border=True, gap="small"):
+        for finding in document.findings:
+            st.markdown(f"{_ICONS[finding.tone]} {plain(finding.text)}")
+
+
+def _section(section: Section, key: str, report: Report, group: int) -> None:
+    for number, block in enumerate(section.blocks):
+        if isinstance(block, Table):
+            _table(block, f"{key}-{number}", section.title, report, group)
+        elif isinstance(block, Stack):
+            _stack(block)
+        else:
+            st.caption(plain(block.text if isinstance(block, Words) else block))
+
+
+def _table(table: Table, key: str, title: str, report: Report, group: int) -> None:
+    columns: dict[str, list[object]] = {}
+    config = {}
+    for index, name in enumerate(table.columns):
+        label = name or " "
+        cells = [row[index] for row in table.rows]
+        if cells and all(isinstance(cell, Share | None) for cell in cells):
+            columns[label] = [cell.value if isinstance(cell, Share) else None for cell in cells]
+            highest = max((cell.value for cell in cells if isinstance(cell, Share)), default=1.0)
+            config[label] = st.column_config.ProgressColumn(
+                format="percent", min_value=0.0, max_value=max(highest, 0.01)
+            )
+        elif all(isinstance(cell, int | float | None) for cell in cells):
+            columns[label] = list(cells)
+            config[label] = st.column_config.NumberColumn(format="%.0f")
+        else:
+            columns[label] = [cell_text(cell) for cell in cells]
+        if index == table.wide:
+            config[label] = st.column_config.TextColumn(width="large")
+    is_ledger = title.endswith("Ledger: lines")
+    if not is_ledger and not table.links:
+        st.dataframe(columns, hide_index=True, column_config=config)
+        return
+    event = st.dataframe(
+        columns,
+        hide_index=True,
+        column_config=config,
+        on_select="rerun",
+        selection_mode=["single-row", "single-cell"],
+        key=key,
+        height="content" if len(table.rows) < 15 else 560,
+    )
+    chosen = [*event.selection.rows, *(row for row, _ in event.selection.cells)]
+    if not chosen:
+        st.caption(
+            "Click a row to see where it mattered most\\." if is_ledger else "Click a row to see why\\."
+        )
+    elif is_ledger:
+        _uses(report, group, chosen[0])
+    else:
+        st.switch_page(WHY, query_params=query(*table.links[chosen[0]]))
+
+
+def _uses(report: Report, group: int, row: int) -> None:
+    """Show the targets a line mattered to most, each with a way to the Why page."""
+    line = list(instruction_lines(report.groups[group].ledger))[row].line
+    uses = line_uses(report.groups[group].observations, line, _SHOWN_USES)
+    st.subheader(f"Where “{plain(clip(line.text or line.part, 70))}” mattered most", anchor=False)
+    for use in uses:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.progress(min(use.share, 1.0), text=f"{use.share:.1%}", width=160)
+            st.page_link(
+                WHY,
+                label=f"{plain(use.target)} **{plain(clip(use.text, 50))}** in {plain(clip(use.trace, 50))}",
+                query_params=query(use.trace_id, use.step_id, use.target),
+            )
+
+
+def _stack(stack: Stack) -> None:
+    rows = [
+        {"choice": name, "segment": part, "share": share}
+        for name, parts in stack.bars
+        for part, share in parts
+    ]
+    if rows:
+        st.bar_chart(rows, x="choice", y="share", color="segment", horizontal=True, stack=True, height=220)
+
+
+def main() -> None:
+    """Draw the page."""
+    store = open_store()
+    st.header("Review", anchor=False)
+    asked = _ask()
+    report = _review(store.url, asked, store)
+    if not report.groups:
+        _empty(report)
+        return
+    document = describe(report)
+    _findings(document)
+    if any(not group.dead_weight.is_checked for group in report.groups):
+        st.caption("The check runs the model, so it is done on the command line:")
+        st.code(_command(asked), language="bash")
+    st.download_button(
+        "Save as a page",
+        render_html(document).encode("utf-8", "replace"),
+        "review.html",
+        "text/html",
+        icon=":material/download:",
+    )
+    tabs = st.tabs([section.title for section in document.sections])
+    for number, (tab, section) in enumerate(zip(tabs, document.sections, strict=True)):
+        with tab:
+            _section(section, f"review-{number}", report, section.group)
+
+
+main()
