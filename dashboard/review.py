@@ -15,7 +15,7 @@ from flashtrace_agent.review.describe import describe
 from flashtrace_agent.review.document import Document, Section, Share, Stack, Table, Words, cell_text
 from flashtrace_agent.review.ledger import instruction_lines
 from flashtrace_agent.review.passages import line_uses
-from flashtrace_agent.review.render_html import render_html
+from flashtrace_agent.review.render_html import COLOURS, render_html
 from flashtrace_agent.review.report import report_selection
 from flashtrace_agent.review.selection import select
 from flashtrace_agent.store import Store
@@ -177,13 +177,15 @@ def _uses(report: Report, group: int, row: int) -> None:
 
 
 def _stack(stack: Stack) -> None:
-    rows = [
-        {"choice": name, "segment": part, "share": share}
-        for name, parts in stack.bars
-        for part, share in parts
-    ]
-    if rows:
-        st.bar_chart(rows, x="choice", y="share", color="segment", horizontal=True, stack=True, height=220)
+    segments = list(dict.fromkeys(part for _, parts in stack.bars for part, _ in parts))
+    columns: dict[str, list[object]] = {"choice": [name for name, _ in stack.bars]}
+    for segment in segments:
+        columns[segment] = [dict(parts).get(segment, 0.0) for _, parts in stack.bars]
+    if segments:
+        colours = [COLOURS[number % len(COLOURS)] for number in range(len(segments))]
+        st.bar_chart(
+            columns, x="choice", y=segments, y_label="share", color=colours, horizontal=True, height=220
+        )
 
 
 def main() -> None:

@@ -24,8 +24,11 @@ def unknown_findings(group: GroupReport) -> Iterator[Words]:
         why = ""
         if found[0].sources:
             source = found[0].sources[0]
-            word = ", which has the word" if name.casefold() in source.text.casefold() else ""
-            why = f", suggested by {source.segment} “{short(source.text, 60)}” ({source.share:.0%}){word}"
+            why = f", suggested by {source.segment} “{short(source.text, 60)}” ({source.share:.0%})"
+            if found[0].verbatim:
+                held = found[0].verbatim[0]
+                other = f"; the word stands in {held.segment} “{short(held.text, 50)}” ({held.share:.0%})"
+                why += ", which has the word" if held == source else other
         yield Words(f"{name}, a tool that does not exist, was called {times}{why}.", "bad")
 
 

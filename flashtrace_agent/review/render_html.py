@@ -18,8 +18,8 @@ _KEY = (
     '<svg width="10" height="12"><line class="chance" x1="5" x2="5" y1="0" y2="12"/></svg>by chance</p>'
 )
 _STACK_WIDTH, _STACK_ROW = 900, 46
-# Okabe and Ito's colours, which stay apart for the colour-blind.
-_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#F0E442", "#999999")
+COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#F0E442", "#999999")
+"""Okabe and Ito's, which stay apart for the colour-blind."""
 
 
 def render_html(document: Document) -> str:
@@ -116,7 +116,7 @@ def _stack(stack: Stack) -> str:
         position = float(left)
         for part, share in parts:
             width = share * (_STACK_WIDTH - left)
-            colour = _COLOURS[names.index(part) % len(_COLOURS)]
+            colour = COLOURS[names.index(part) % len(COLOURS)]
             drawn.append(
                 f'<rect x="{position:.1f}" y="{y + 6}" width="{max(width - 1, 0):.1f}" height="20" '
                 f'fill="{colour}">'

@@ -43,6 +43,7 @@ class UnknownCall:
         name: what the model called.
         offered: the tools there were.
         sources: what suggested the name, strongest first.
+        verbatim: lines that hold the name word for word, strongest first.
     """
 
     trace_id: str
@@ -51,6 +52,7 @@ class UnknownCall:
     name: str
     offered: tuple[str, ...]
     sources: tuple[Passage, ...]
+    verbatim: tuple[Passage, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,11 @@ def _unknown(one: Observation, target: TargetShares, called: str, names: Sequenc
         called,
         tuple(names),
         tuple(strongest_passages(one, target, 3)),
+        tuple(
+            passage
+            for passage in strongest_passages(one, target, len(one.layout.lines))
+            if called.casefold() in passage.text.casefold()
+        )[:3],
     )
 
 
