@@ -70,7 +70,9 @@ def _table(table: Table) -> Iterator[str]:
         default=1.0,
     )
     yield '<div class="scroll"><table><thead><tr>'
-    yield "".join(f"<th>{markup(title)}</th>" for title in table.columns)
+    for index, title in enumerate(table.columns):
+        numbers = all(isinstance(row[index], int | float | None) for row in table.rows)
+        yield f'<th class="number">{markup(title)}</th>' if numbers else f"<th>{markup(title)}</th>"
     yield "</tr></thead><tbody>"
     for row in table.rows:
         cells = (_cell(cell, index == table.wide, largest) for index, cell in enumerate(row))
