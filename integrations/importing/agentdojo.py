@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from flashtrace_agent.attribution import Attribution, Scores
 from flashtrace_agent.completion import parse_completion
 from flashtrace_agent.message import Message, ToolCall, ToolSchema
+from flashtrace_agent.prompt.difference import rendering_difference
 from flashtrace_agent.span import Span, merge_spans
 from flashtrace_agent.trace import Fidelity, Step, Trace, make_id
 
@@ -64,10 +65,15 @@ def _run(file: SourceFile, record: Mapping[str, Any]) -> ImportedTrace:
             if key in record
         },
     )
-    messages, places = _messages(record["messages"])
+    outputs = [_output(turn) for turn in record["turns"]]
+    messages = _messages(record["messages"], outputs)
+    places = [index for index, message in enumerate(messages) if message.role == "assistant"]
     imported = ImportedTrace(trace)
     for number, turn in enumerate(record["turns"]):
-        step = _step(trace, record, turn, messages, places, len(trace.steps))
+        before = places[number] if number < len(places) else len(messages)
+        step = _step(trace, record, turn, messages[:before], outputs[number])
+        if file.tokenizer is not None:
+            step.settings["rendering"] = rendering_difference(file.tokenizer, step) or "the recorded ids"
         trace.steps.append(step)
         calls = step.output.tool_calls if step.output else ()
         for call, result in zip(calls, turn["tool_results"], strict=False):  # a cut run has fewer results
@@ -78,34 +84,25 @@ def _run(file: SourceFile, record: Mapping[str, Any]) -> ImportedTrace:
     return imported
 
 
-def _messages(recorded: Sequence[Mapping[str, Any]]) -> tuple[list[Message], list[int]]:
-    """Return the conversation, and where in it the assistant speaks."""
+def _messages(recorded: Sequence[Mapping[str, Any]], outputs: Sequence[Message]) -> list[Message]:
+    """Return the conversation; what the assistant says in it is what its turns put out."""
+    said = iter(outputs)
     messages: list[Message] = []
     for item in recorded:
-        failed = bool(item.get("error"))
-        messages.append(
-            Message(
-                item["role"],
-                item["content"] or "",
-                tool_call_id=item.get("tool_call_id"),
-                status="error" if failed else "ok",
-            )
-        )
-    return messages, [index for index, message in enumerate(messages) if message.role == "assistant"]
+        if item["role"] == "assistant":
+            messages.append(next(said))
+            continue
+        status: Literal["ok", "error"] = "error" if item.get("error") else "ok"
+        call_id = item.get("tool_call_id")
+        messages.append(Message(item["role"], item["content"] or "", tool_call_id=call_id, status=status))
+    return messages
 
 
 def _step(
-    trace: Trace,
-    record: Mapping[str, Any],
-    turn: Mapping[str, Any],
-    messages: list[Message],
-    places: list[int],
-    number: int,
+    trace: Trace, record: Mapping[str, Any], turn: Mapping[str, Any], history: list[Message], output: Message
 ) -> Step:
-    index = turn["turn_index"]
+    number = len(trace.steps)
     started = trace.started_at + timedelta(milliseconds=number)
-    ids = [str(result["tool_call"]["id"]) for result in turn["tool_results"]]
-    output = _output(turn["completion"], turn["rendered_prompt"], ids)
     return Step(
         id=make_id(started, f"{trace.id}/{number}"),
         trace_id=trace.id,
@@ -114,8 +111,7 @@ def _step(
         started_at=started,
         ended_at=started + timedelta(seconds=float(turn.get("generation_seconds") or 0)),
         status="ok" if turn["stopped_on_eos"] else "incomplete",
-        # An earlier turn's text is in the history as it was written, its reasoning included.
-        input=messages[: places[index]] if index < len(places) else list(messages),
+        input=history,
         output=output,
         tools=_tools(turn["rendered_prompt"]),
         model=record["model"],
@@ -131,10 +127,12 @@ def _step(
     )
 
 
-def _output(completion: str, prompt: str, call_ids: Sequence[str]) -> Message:
-    parsed = parse_completion(completion, in_reasoning=prompt.rstrip().endswith("<think>"))
+def _output(turn: Mapping[str, Any]) -> Message:
+    thinking = turn["rendered_prompt"].rstrip().endswith("<think>")
+    parsed = parse_completion(turn["completion"], in_reasoning=thinking)
+    ids = [str(result["tool_call"]["id"]) for result in turn["tool_results"]]
     calls = tuple(
-        ToolCall(call_ids[number] if number < len(call_ids) else f"call_{number}", call.name, call.arguments)
+        ToolCall(ids[number] if number < len(ids) else f"call_{number}", call.name, call.arguments)
         for number, call in enumerate(parsed.calls)
     )
     return Message("assistant", parsed.answer, reasoning=parsed.reasoning, tool_calls=calls)

@@ -11,10 +11,13 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from flashtrace_agent.errors import FlashTraceError
+from flashtrace_agent.integrations.importing import read_file
 from flashtrace_agent.message import Message, ToolCall, ToolSchema
 from flashtrace_agent.prompt.chat_template import bundled_template
+from flashtrace_agent.prompt.difference import rendering_difference
 from flashtrace_agent.prompt.rendering import render_prompt
 from flashtrace_agent.prompt.token_text import TokenText
+from flashtrace_agent.trace import Step, utc_now
 
 from .conftest import PLAIN_CHATML
 from .conversations import CLOCK, CONVERSATION, EXAMPLE, WEATHER
@@ -165,13 +168,31 @@ def test_reasoning_goes_where_the_template_reads_it(byte_tokenizer: Any) -> None
 
 
 def test_recorded_prompts_are_reproduced(shared: Path, qwen_tokenizer: Any) -> None:
-    """The first prompt of each recorded run, up to the thinking model's prefilled tag."""
+    """Every turn of real agent runs renders to its recorded ids, from its messages and tools alone.
+
+    The recording model's template is that of Qwen3 but for an opening ``<think>`` that it puts
+    before the answer; that is the only difference, and it is stored.
+    """
     for path in sorted((shared / "data" / "agentdojo").glob("*.json")):
-        run = json.loads(path.read_text(encoding="utf-8"))
-        turn = run["turns"][0]
-        system, user = (message["content"] for message in run["messages"][:2])
-        listed = turn["rendered_prompt"].split("<tools>\n")[1].split("\n</tools>")[0]
-        tools = [ToolSchema.from_openai(json.loads(line)) for line in listed.splitlines()]
-        rendered = render_prompt(qwen_tokenizer, [Message("system", system), Message("user", user)], tools)
-        assert rendered.text + "<think>\n" == turn["rendered_prompt"]
-        assert rendered.ids == turn["prompt_token_ids"][: len(rendered.ids)]
+        _, [imported] = read_file(path, qwen_tokenizer)
+        for step in imported.trace.steps:
+            if step.kind != "model":
+                continue
+            rendered = render_prompt(qwen_tokenizer, step.input, step.tools)
+            opening = qwen_tokenizer("<think>\n")["input_ids"]
+            assert rendered.ids + opening == step.prompt_ids
+            difference = r"the recorded ids, but for '<think>\n' after them"
+            assert rendering_difference(qwen_tokenizer, step) == step.settings["rendering"] == difference
+
+
+def test_a_difference_is_put_into_words(qwen_tokenizer: Any) -> None:
+    messages = [Message("user", "How many sofas?")]
+    ids = render_prompt(qwen_tokenizer, messages).ids
+    step = Step("s", "t", "model", "m", utc_now(), input=messages, prompt_ids=ids)
+    assert rendering_difference(qwen_tokenizer, step) == ""
+    step.input = [Message("user", "How many beds?")]
+    said = rendering_difference(qwen_tokenizer, step)
+    assert said.startswith(f"the same up to token 5 of {len(ids)}, then ' sofas?<|im_end|>")
+    assert "was recorded and ' beds?<|im_end|>" in said
+    step.settings["chat_template"] = "{{ raise_exception('no') }}"
+    assert "cannot be rendered here" in rendering_difference(qwen_tokenizer, step)

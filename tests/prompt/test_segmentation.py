@@ -17,8 +17,12 @@ from hypothesis import strategies as st
 from flashtrace_agent.completion import parse_completion
 from flashtrace_agent.errors import FlashTraceError
 from flashtrace_agent.message import Message, ToolCall, ToolSchema
+from flashtrace_agent.prompt.chat_template import choose_template
+from flashtrace_agent.prompt.leaves import find_leaves
+from flashtrace_agent.prompt.markers import locate_leaves
 from flashtrace_agent.prompt.rendering import render_prompt
 from flashtrace_agent.prompt.segmentation import prompt_segments, step_segments
+from flashtrace_agent.prompt.template_messages import template_messages
 from flashtrace_agent.prompt.token_text import TokenText
 from flashtrace_agent.segment import Segment, check_tiling
 from flashtrace_agent.trace import Step
@@ -234,6 +238,66 @@ def test_any_conversation_tiles_in_llamas_template(
         return message.content.strip()
 
     check_contents(messages, pieces, printed)
+
+
+VARIABLES: list[dict[str, Any]] = [
+    {},
+    {"enable_thinking": True},
+    {"enable_thinking": False},
+    {"date_string": "1 May 2031"},
+    {"tools_in_user_message": False},
+]
+
+
+@relaxed
+@given(
+    messages=conversations.messages(most_calls=1),
+    tools=conversations.tools,
+    variables=st.sampled_from(VARIABLES),
+    template=st.sampled_from(["qwen_template", "llama_template"]),
+    prefilled=st.sampled_from(["", "<think>\n", "{"]),
+)
+def test_any_conversation_tiles_with_any_variables(
+    byte_tokenizer: Any,
+    request: pytest.FixtureRequest,
+    messages: list[Message],
+    tools: list[ToolSchema],
+    variables: dict[str, Any],
+    template: str,
+    prefilled: str,
+) -> None:
+    """Thinking on and off, dates, tools beside the system message, and an answer begun by the server."""
+    source: str = request.getfixturevalue(template)
+    rendered = render_prompt(byte_tokenizer, messages, tools, chat_template=source, template_kwargs=variables)
+    ids = rendered.ids + byte_tokenizer(prefilled, add_special_tokens=False)["input_ids"]
+    segments = prompt_segments(
+        byte_tokenizer, messages, tools, ids, chat_template=source, template_kwargs=variables
+    )
+    pieces = cut(byte_tokenizer, segments, ids)
+    assert "".join(text for _, _, text in pieces) == rendered.text + prefilled
+    trims = template == "llama_template"
+
+    def printed(message: Message) -> str:
+        if trims and message.role == "tool":
+            return json.dumps(message.content, ensure_ascii=False)[1:-1]
+        return message.content.strip() if trims else message.content
+
+    check_contents(messages, pieces, printed)
+
+
+def test_a_very_long_tool_result(byte_tokenizer: Any, qwen_template: str) -> None:
+    """Ten megabytes are cut up in seconds: what is done once per character is done in C."""
+    result = ("line of a log, with {braces} and é\n" * 300_000)[:10_000_000]
+    messages = [Message("user", "Read it."), Message("tool", result, tool_call_id="1")]
+    before = time.process_time()
+    conversation = {"messages": template_messages(messages, qwen_template), "tools": []}
+    pieces, leaves = find_leaves(messages, conversation)
+    template = choose_template(byte_tokenizer, messages, [], chat_template=qwen_template)
+    text = template.render(messages, [])
+    ranges, unmarked = locate_leaves(template, conversation, leaves, text)
+    assert time.process_time() - before < 10
+    assert (len(pieces), unmarked) == (2, set())
+    assert text[slice(*ranges[1][0])] == result.strip()
 
 
 def check_contents(messages: list[Message], pieces: Cut, printed: Callable[[Message], str]) -> None:
