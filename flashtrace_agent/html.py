@@ -66,14 +66,33 @@ def render_html(attributions: Sequence[Attribution], title: str = "What the mode
         FlashTraceError: if there is nothing to draw, or a score is not a finite number.
     """
     script = heatmap_script() + _START
-    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    return Template(_asset("page.html")).substitute(
+    return Template(asset("page.html")).substitute(
         title=markup(title),
         style=heatmap_style(),
         data=_script_json(viewer_data(attributions)),
         script=script,
-        script_hash=f"sha256-{digest}",
+        script_hash=_script_hash(script),
     )
+
+
+def heatmap_markup(attributions: Sequence[Attribution]) -> tuple[str, str]:
+    """Return the viewer as markup to put into a page, and what its policy allows as ``script-src``.
+
+    Raises:
+        FlashTraceError: if there is nothing to draw, or a score is not a finite number.
+    """
+    script = heatmap_script() + _START
+    data = _script_json(viewer_data(attributions))
+    markup = (
+        '<div id="heatmap"></div>\n'
+        f'<script type="application/json" id="data">{data}</script>\n<script>{script}</script>'
+    )
+    return markup, _script_hash(script)
+
+
+def _script_hash(script: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    return f"sha256-{digest}"
 
 
 def viewer_data(attributions: Sequence[Attribution]) -> dict[str, Any]:
@@ -110,12 +129,12 @@ def viewer_data(attributions: Sequence[Attribution]) -> dict[str, Any]:
 
 def heatmap_script() -> str:
     """Return the JavaScript that defines ``flashtraceHeatmap(root, data, state, events)``."""
-    return "\n".join(map(_asset, SCRIPTS))
+    return "\n".join(map(asset, SCRIPTS))
 
 
 def heatmap_style() -> str:
     """Return the CSS of the heat map."""
-    return _asset("heatmap.css")
+    return asset("heatmap.css")
 
 
 def _item(attribution: Attribution, sequence: int) -> dict[str, Any]:
@@ -186,5 +205,6 @@ def markup(text: str) -> str:
 
 
 @cache
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """Return a file of `heatmap/`."""
     return files(__package__ or "flashtrace_agent").joinpath("heatmap", name).read_text(encoding="utf-8")

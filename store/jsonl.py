@@ -45,10 +45,9 @@ class Counts:
     annotations: int = 0
 
     def __str__(self) -> str:
-        return (
-            f"{self.traces} traces, {self.steps} steps, {self.attributions} attributions and "
-            f"{self.annotations} annotations"
-        )
+        counted = [f"{self.traces} traces", f"{self.steps} steps", f"{self.attributions} attributions"]
+        counted += [f"{self.annotations} annotations"] if self.annotations else []
+        return f"{', '.join(counted[:-1])} and {counted[-1]}"
 
     def to_dict(self) -> dict[str, int]:
         """Return a JSON-ready dict."""

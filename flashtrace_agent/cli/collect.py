@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,8 @@ from .options import StoreOption, open_store
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
+
+    from flashtrace_agent.integrations.opentelemetry.sink import SpanSink
 
 TOKEN_VARIABLE = "FLASHTRACE_AGENT_COLLECT_TOKEN"  # noqa: S105 - the variable's name, not a token
 
@@ -44,12 +47,21 @@ def collect(
             show_default=False,
         ),
     ] = None,
+    files: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--file",
+            metavar="FILE",
+            help="Read OTLP/JSON files (of `export --format otlp` or a collector) instead of listening.",
+            show_default=False,
+        ),
+    ] = None,
     store: StoreOption = None,
 ) -> None:
     """Receive OpenTelemetry spans over HTTP (POST /v1/traces) and store agents' runs."""
-    check_access(host, token, variable=TOKEN_VARIABLE, danger="accepts spans into the store from")
-    check_port(host, port)
-    from flashtrace_agent.integrations.opentelemetry.receiver import Receiver
+    if not files:
+        check_access(host, token, variable=TOKEN_VARIABLE, danger="accepts spans into the store from")
+        check_port(host, port)
     from flashtrace_agent.integrations.opentelemetry.sink import SpanSink
     from flashtrace_agent.redaction import Redaction
 
@@ -61,13 +73,29 @@ def collect(
         sink = SpanSink(opened, redaction=redaction)
         try:
             sink.settle(quiet=0)  # what a receiver before this one had accepted
-            receiver = Receiver(sink, token=token or None)
-            try:
-                serve(receiver.app, host, port)
-            finally:
-                receiver.close()
+            if files:
+                _read_files(sink, files)
+            else:
+                _listen(sink, host, port, token)
         finally:
             sink.close()
+
+
+def _read_files(sink: SpanSink, files: list[Path]) -> None:
+    from flashtrace_agent.integrations.opentelemetry.otlp_file import read_otlp
+
+    for path in files:
+        typer.echo(f"Read {read_otlp(sink, path)} spans from {path}")
+
+
+def _listen(sink: SpanSink, host: str, port: int, token: str | None) -> None:
+    from flashtrace_agent.integrations.opentelemetry.receiver import Receiver
+
+    receiver = Receiver(sink, token=token or None)
+    try:
+        serve(receiver.app, host, port)
+    finally:
+        receiver.close()
 
 
 def serve(app: Starlette, host: str, port: int) -> None:

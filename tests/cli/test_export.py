@@ -14,7 +14,7 @@ def test_traces_move_to_another_store(run: Run, trace: Trace, tmp_path: Path) ->
     """Which is created."""
     path, other = tmp_path / "traces.jsonl", f"sqlite:///{tmp_path}/new/other.db"
     told = run("export", "-o", str(path), "--where", "tool = sofas").stdout
-    assert told == f"Wrote 1 traces, 3 steps, 1 attributions and 0 annotations to {path}\n"
+    assert told == f"Wrote 1 traces, 3 steps and 1 attributions to {path}\n"
     assert run("import", str(path), "--store", other).stdout.startswith("Read 1 traces, 3 steps")
     shown = [run("show", trace.id, "--json", *more).stdout for more in ((), ("--store", other))]
     assert json.loads(shown[0]) == json.loads(shown[1])
@@ -56,3 +56,19 @@ def test_a_run_without_token_texts_says_how_to_have_them(run: Run, shared: Path)
     result = run("import", path, "--tokenizer", "/nowhere")
     assert result.exit_code == 1
     assert "There is no tokenizer" in result.stderr
+
+
+def test_pages_and_spans_are_written(run: Run, trace: Trace, tmp_path: Path) -> None:
+    """A page for each trace; spans that `collect` reads again."""
+    assert run("export", "--format", "html", "-o", str(tmp_path / "pages")).exit_code == 0
+    assert "How many sofas?" in (tmp_path / "pages" / f"{trace.id}.html").read_text("utf-8")
+    spans, other = tmp_path / "spans.jsonl", f"sqlite:///{tmp_path}/new/other.db"
+    assert run("export", "--format", "otlp", "-o", str(spans)).stdout.startswith("Wrote 1 traces, 3 steps")
+    told = run("collect", "--file", str(spans), "--store", other)
+    assert told.stdout == f"Read 5 spans from {spans}\n"
+    (found,) = json.loads(run("list", "--json", "--store", other).stdout)
+    assert (found["name"], found["status"], found["tools"]) == (
+        "furniture",
+        "error",
+        ["mirrors", "sofas"],  # the failed call, too
+    )
