@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 from sqlalchemy.orm import Session
 
 from flashtrace_agent.errors import StoreError
@@ -34,6 +34,21 @@ def read_links(session: Session, row_type: type[L], heads: Iterable[str | None])
         query = select(row_type).where(row_type.digest.in_(select(chain.c.digest)))
         links.update((link.digest, link) for link in session.scalars(query))
     return links
+
+
+def past_of(
+    connection: Connection, row_type: type[Link], heads: Iterable[str | None]
+) -> dict[str, str | None]:
+    """Return every link that one of the chains ending in `heads` holds, with its parent; no contents."""
+    past: dict[str, str | None] = {}
+    table = row_type.__table__
+    for batch in batches(sorted({head for head in heads if head is not None})):
+        chain = select(table.c.digest, table.c.parent).where(table.c.digest.in_(batch)).cte(recursive=True)
+        chain = chain.union(
+            select(table.c.digest, table.c.parent).join(chain, table.c.digest == chain.c.parent)
+        )
+        past.update((digest, parent) for digest, parent in connection.execute(select(chain)))
+    return past
 
 
 def follow(links: Mapping[str, L], head: str | None) -> list[L]:

@@ -1,18 +1,18 @@
-"""Delete a trace and what nothing else refers to.
+"""Delete traces or steps, and what nothing else refers to.
 
-After the trace's own rows, each shared row they referred to goes if no row is left that refers
-to it; for chains the question moves on to the parent.
+After their own rows, each shared row they referred to goes if no row is left that refers to it; of
+chains, as far back as nothing else continues them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, delete, exists, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from .chains import Link, batches
+from .chains import Link, batches, past_of
 from .full_text import forget_messages, unlink_trace
 from .maintenance import used_bytes
 from .schema import (
@@ -20,11 +20,11 @@ from .schema import (
     DocumentRow,
     MessageRow,
     StepRow,
-    TagRow,
     TextChunkRow,
     TokenChunkRow,
     TraceRow,
 )
+from .totals import refresh_totals
 
 Shared = Link | DocumentRow
 Reference = tuple[type[Shared], InstrumentedAttribute[str | None]]
@@ -89,42 +89,90 @@ def plan_deletion(session: Session, where: ColumnElement[bool] | None, max_bytes
 def delete_trace_rows(connection: Connection, trace_id: str) -> None:
     """Delete a trace, inside a write transaction."""
     steps = select(StepRow.id).where(StepRow.trace_id == trace_id)
-    referred: dict[type[Shared], set[str]] = {}
-    for row_type, column in _STEP_REFERENCES:
-        query = select(column).where(StepRow.trace_id == trace_id, column.is_not(None)).distinct()
-        referred.setdefault(row_type, set()).update(d for d in connection.scalars(query) if d)
-    for row_type, column in _ATTRIBUTION_REFERENCES:
-        query = select(column).where(AttributionRow.step_id.in_(steps), column.is_not(None)).distinct()
-        referred.setdefault(row_type, set()).update(d for d in connection.scalars(query) if d)
-    unlink_trace(connection, trace_id, referred[MessageRow])
-    connection.execute(delete(AttributionRow).where(AttributionRow.step_id.in_(steps)))
-    connection.execute(delete(StepRow).where(StepRow.trace_id == trace_id))
-    connection.execute(delete(TagRow).where(TagRow.trace_id == trace_id))
+    _delete_steps(connection, trace_id, list(connection.scalars(steps)))
+    # Its tags, facets and annotations go with it.
     connection.execute(delete(TraceRow).where(TraceRow.id == trace_id))
-    for row_type, digests in referred.items():
-        _sweep(connection, row_type, digests)
 
 
-def _sweep(connection: Connection, row_type: type[Shared], digests: Iterable[str]) -> None:
-    shared = row_type.__table__
-    candidates = set(digests)
-    while candidates:
-        parents: set[str] = set()
-        for batch in batches(sorted(candidates)):
-            unused = (shared.c.digest.in_(batch), *_unreferenced(row_type))
-            if "parent" in shared.c:
-                parents.update(connection.scalars(select(shared.c.parent).where(*unused)))
-            if row_type is MessageRow:
-                forget_messages(connection, list(connection.scalars(select(shared.c.digest).where(*unused))))
-            connection.execute(delete(row_type).where(*unused))
-        candidates = parents - {None}
+def delete_step_rows(connection: Connection, step_ids: Sequence[str]) -> None:
+    """Delete steps, and leave their traces, inside a write transaction; ids that are unknown are ignored."""
+    of_traces: dict[str, list[str]] = {}
+    for batch in batches(step_ids):
+        query = select(StepRow.id, StepRow.trace_id).where(StepRow.id.in_(batch))
+        for step_id, trace_id in connection.execute(query):
+            of_traces.setdefault(trace_id, []).append(step_id)
+    for trace_id, ids in of_traces.items():
+        _delete_steps(connection, trace_id, ids)
+    refresh_totals(connection, of_traces)
 
 
-def _unreferenced(row_type: type[Shared]) -> list[ColumnElement[bool]]:
-    shared = row_type.__table__
-    referring: list[ColumnElement[str | None]] = [
-        column.expression for target, column in _REFERENCES if target is row_type
-    ]
-    if "parent" in shared.c:
-        referring.append(shared.alias().c.parent)
-    return [~exists().where(column == shared.c.digest) for column in referring]
+def _delete_steps(connection: Connection, trace_id: str, step_ids: Sequence[str]) -> None:
+    referred: dict[type[Shared], set[str]] = {table: set() for table, _ in _REFERENCES}
+    owned = [(StepRow.id, *each) for each in _STEP_REFERENCES]
+    owned += [(AttributionRow.step_id, *each) for each in _ATTRIBUTION_REFERENCES]
+    for batch in batches(step_ids):
+        for owner, row_type, column in owned:
+            query = select(column).where(owner.in_(batch), column.is_not(None)).distinct()
+            referred[row_type].update(digest for digest in connection.scalars(query) if digest)
+    for batch in batches(step_ids):
+        # Their attributions, trajectories, jobs and annotations go with them.
+        connection.execute(delete(StepRow).where(StepRow.id.in_(batch)))
+    left = select(StepRow.input_digest, StepRow.output_digest).where(StepRow.trace_id == trace_id)
+    still = past_of(connection, MessageRow, {head for heads in connection.execute(left) for head in heads})
+    unlink_trace(connection, trace_id, past_of(connection, MessageRow, referred[MessageRow]).keys() - still)
+    for row_type in (MessageRow, TokenChunkRow, TextChunkRow):
+        _sweep_chains(connection, row_type, referred[row_type])
+    _sweep_documents(connection, referred[DocumentRow])
+
+
+def _sweep_chains(connection: Connection, row_type: type[Link], heads: Iterable[str]) -> None:
+    """Delete the links in the past of `heads` that no row needs, however long the chains are.
+
+    A link is needed if a row refers to it, if a link that is not in this past follows it (which
+    something refers to), or if a needed link does.
+    """
+    past = past_of(connection, row_type, heads)
+    table = row_type.__table__
+    needed: set[str] = set()
+    for batch in batches(list(past)):
+        for column in _referring(row_type):
+            needed.update(
+                d for d in connection.scalars(select(column).where(column.in_(batch)).distinct()) if d
+            )
+        followers = select(table.c.digest, table.c.parent).where(table.c.parent.in_(batch))
+        needed.update(parent for digest, parent in connection.execute(followers) if digest not in past)
+    for digest in list(needed):
+        parent = past[digest]
+        while parent is not None and parent not in needed:
+            needed.add(parent)
+            parent = past[parent]
+    for batch in batches(_followers_first({d: p for d, p in past.items() if d not in needed})):
+        if row_type is MessageRow:
+            forget_messages(connection, batch)
+        connection.execute(delete(row_type).where(table.c.digest.in_(batch)))
+
+
+def _followers_first(links: Mapping[str, str | None]) -> list[str]:
+    """Return links so that each comes before its parent, which it refers to."""
+    places: dict[str, int] = {}
+    for link in links:
+        path = []
+        at: str | None = link
+        while at is not None and at in links and at not in places:
+            path.append(at)
+            at = links[at]
+        place = places.get(at, 0) if at is not None else 0
+        for digest in reversed(path):
+            place += 1
+            places[digest] = place
+    return sorted(links, key=lambda digest: -places[digest])
+
+
+def _sweep_documents(connection: Connection, digests: Iterable[str]) -> None:
+    for batch in batches(sorted(digests)):
+        unused = [~exists().where(column == DocumentRow.digest) for column in _referring(DocumentRow)]
+        connection.execute(delete(DocumentRow).where(DocumentRow.digest.in_(batch), *unused))
+
+
+def _referring(row_type: type[Shared]) -> list[InstrumentedAttribute[str | None]]:
+    return [column for target, column in _REFERENCES if target is row_type]

@@ -86,26 +86,12 @@ def link_traces(connection: Connection, links: Iterable[tuple[str, str]]) -> Non
     insert_new(connection, MessageTraceRow, rows)
 
 
-def unlink_trace(connection: Connection, trace_id: str, heads: Iterable[str]) -> None:
-    """Take a trace out of the index, inside a write transaction, while its messages are there.
-
-    Args:
-        connection: inside a write transaction.
-        trace_id: the trace that goes.
-        heads: the messages its histories end in.
-    """
-    for batch in batches(sorted(heads)):
-        chain = select(MessageRow.digest, MessageRow.parent).where(MessageRow.digest.in_(batch))
-        held = chain.cte(recursive=True)
-        held = held.union(
-            select(MessageRow.digest, MessageRow.parent).join(held, MessageRow.digest == held.c.parent)
-        )
-        numbers = select(MessageNumberRow.id).where(MessageNumberRow.digest.in_(select(held.c.digest)))
-        connection.execute(
-            delete(MessageTraceRow).where(
-                MessageTraceRow.trace_id == trace_id, MessageTraceRow.message_id.in_(numbers)
-            )
-        )
+def unlink_trace(connection: Connection, trace_id: str, digests: Iterable[str]) -> None:
+    """Let search find a trace by these messages no more, inside a write transaction."""
+    for batch in batches(sorted(digests)):
+        numbers = select(MessageNumberRow.id).where(MessageNumberRow.digest.in_(batch))
+        of_trace = (MessageTraceRow.trace_id == trace_id, MessageTraceRow.message_id.in_(numbers))
+        connection.execute(delete(MessageTraceRow).where(*of_trace))
 
 
 def forget_messages(connection: Connection, digests: Sequence[str]) -> None:

@@ -27,7 +27,7 @@ from .annotations import delete_annotation_row, read_annotations, write_annotati
 from .attributed import AttributedStep, read_attributed_steps
 from .attributions import read_attributions, read_summaries, write_attribution_row
 from .database import explained_errors, open_engine, shown_url
-from .deletion import DeletionPlan, delete_trace_rows, plan_deletion
+from .deletion import DeletionPlan, delete_step_rows, delete_trace_rows, plan_deletion
 from .job_queue import JobQueue, write_job_rows
 from .maintenance import backup, describe, vacuum
 from .migrate import SCHEMA_REVISION, current_revision, upgrade
@@ -261,6 +261,22 @@ class Store:
             delete_trace_rows(connection, trace_id)
             self._memory.clear()
         return trace_id
+
+    def delete_traces(self, trace_ids: Sequence[str]) -> None:
+        """Delete several traces by their full ids in one transaction; see `delete_trace`."""
+        with self._write() as connection:
+            for trace_id in trace_ids:
+                delete_trace_rows(connection, trace_id)
+            self._memory.clear()
+
+    def delete_steps(self, step_ids: Sequence[str]) -> None:
+        """Delete steps with all that was found and said about them, and leave their traces.
+
+        As `delete_trace`, what only they referred to goes too. Ids that are not stored are ignored.
+        """
+        with self._write() as connection:
+            delete_step_rows(connection, step_ids)
+            self._memory.clear()
 
     def list_traces(
         self,

@@ -10,6 +10,10 @@ import typer
 from .options import StoreOption, open_existing_store
 
 _SHOWN = 20
+_BATCH = 20
+"""Traces deleted in one transaction, so that others need not wait long."""
+
+_AGE = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:min|[smhdw])")
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
@@ -23,6 +27,15 @@ def delete(
             "--where",
             metavar="FILTER",
             help='Traces a filter finds, as in "before 30d and not tag = keep".',
+            show_default=False,
+        ),
+    ] = None,
+    older_than: Annotated[
+        str | None,
+        typer.Option(
+            "--older-than",
+            metavar="AGE",
+            help="Only traces that began longer ago, as in 30d or 12h.",
             show_default=False,
         ),
     ] = None,
@@ -42,8 +55,17 @@ def delete(
 
     What other traces refer to stays. The freed space is given back to the system.
     """
-    if (trace_id is None) == (where is None and max_size is None):
-        raise typer.BadParameter("Give either a TRACE, or --where, --max-size or both.")
+    if (trace_id is None) == (where is None and older_than is None and max_size is None):
+        raise typer.BadParameter(
+            "Give either a TRACE, or --where, --older-than, --max-size or several of them."
+        )
+    if older_than is not None:
+        if not _AGE.fullmatch(older_than):
+            raise typer.BadParameter(f"{older_than!r} is no age; write one as in 30d or 12h.")
+        where = f"before {older_than}" + (f" and ({where})" if where else "")
+    from rich.console import Console
+    from rich.progress import Progress
+
     limit = None if max_size is None else _bytes(max_size)
     with open_existing_store(store) as opened:
         if trace_id is not None:
@@ -58,8 +80,12 @@ def delete(
             typer.echo(f"Would delete {what}; add --yes to do it.")
             return
         before = opened.describe()["bytes"]
-        for each in plan.ids:
-            opened.delete_trace(each)
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            bar = progress.add_task("deleting", total=len(plan.ids))
+            for start in range(0, len(plan.ids), _BATCH):
+                batch = plan.ids[start : start + _BATCH]
+                opened.delete_traces(batch)
+                progress.advance(bar, len(batch))
         if plan.ids:
             opened.vacuum()
         freed = (before - opened.describe()["bytes"]) / 1e6

@@ -190,9 +190,11 @@ class SpanSink:
             if trace is None:
                 continue
             whole = not run.dropped or run.stored_as is None
-            if whole and run.stored_as is not None and run.steps - {step.id for step in trace.steps}:
-                self._rewrite(trace)
-                continue
+            if whole and run.stored_as is not None:
+                # A tool's own span came after its result, in whose place it is.
+                gone = run.steps - {step.id for step in trace.steps}
+                if gone:
+                    self._store.delete_steps(sorted(gone))
             if whole:  # else the spans at hand are not the whole run
                 traces.append(trace)
             steps += trace.steps
@@ -200,17 +202,6 @@ class SpanSink:
         for item in work:
             for trace_id in item.run.replaced:
                 self._delete(trace_id)
-
-    def _rewrite(self, trace: Trace) -> None:
-        """Write a trace anew, of which a step has gone: a tool's own span came after its result.
-
-        The store deletes traces only, so what was computed for the steps that stay is put back.
-        """
-        kept = [(step.id, found) for step in trace.steps for found in self._store.get_attributions(step.id)]
-        self._delete(trace.id)
-        self._write([trace], trace.steps, force=True)
-        for step_id, attribution in kept:
-            self._store.write_attribution(step_id, attribution)
 
     def _write(self, traces: Sequence[Trace], steps: Sequence[Step], *, force: bool) -> None:
         """Write headers, and those steps that are not written like that already, in one transaction."""

@@ -82,3 +82,14 @@ def test_a_store_is_copied(run: Run, trace: Trace, tmp_path: Path) -> None:
     assert run("show", trace.id, "--json", "--store", other).stdout == run("show", trace.id, "--json").stdout
     again = run("db", "copy", other)
     assert (again.exit_code, "holds something already" in again.stderr) == (1, True)
+
+
+def test_old_traces_go_by_age(run: Run, trace: Trace) -> None:
+    """Alone or narrowed by a filter."""
+    assert "Would delete 1 traces" in run("delete", "--older-than", "1d").stdout
+    assert "Would delete 0 traces" in run("delete", "--older-than", "9999d").stdout
+    assert (
+        "Would delete 0 traces" in run("delete", "--older-than", "1d", "--where", "tag = x or tag = y").stdout
+    )
+    assert run("delete", "--older-than", "soon").exit_code == 2
+    assert "Deleted 1 traces" in run("delete", "--older-than", "1d", "--where", "tag = demo", "--yes").stdout

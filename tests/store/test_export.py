@@ -77,7 +77,7 @@ def test_a_filter_chooses_what_is_exported(filled: Store, tmp_path: Path) -> Non
         (lambda lines: [*lines[:3], lines[3][:40], *lines[4:]], "is damaged at line 4"),
         (lambda lines: [*lines[:2], '{"step": {"id": 1}}', *lines[3:]], "is damaged at line 3"),
         (lambda lines: [*lines[:2], "[]", *lines[3:]], "is damaged at line 3"),
-        (lambda lines: [lines[0].replace("1", "2"), *lines[1:]], "has the format 2, this version knows 1"),
+        (lambda lines: [lines[0].replace("2", "3"), *lines[1:]], "has the format 3, this version knows 2"),
         (lambda lines: ["{}", *lines[1:]], "is no export of traces"),
         (lambda lines: [], "is no export of traces"),
     ],
