@@ -36,6 +36,7 @@ page = st.navigation(
         st.Page("trace.py", title="Trace", icon=":material/account_tree:"),
         st.Page("why.py", title="Why", icon=":material/local_fire_department:"),
         st.Page("trajectory.py", title="Trajectory", icon=":material/conversion_path:"),
+        st.Page("compare.py", title="Compare", icon=":material/compare_arrows:"),
         st.Page("jobs.py", title="Jobs", icon=":material/dns:"),
         st.Page("review.py", title="Review", icon=":material/rate_review:"),
     ],

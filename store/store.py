@@ -38,6 +38,7 @@ from .steps import read_steps, write_step_rows
 from .summary import TraceSummary
 from .totals import refresh_totals
 from .traces import (
+    count_versions,
     ensure_trace_rows,
     list_trace_rows,
     neighbour_ids,
@@ -359,6 +360,11 @@ class Store:
         """
         with self._read() as reading:
             return read_trace(reading, resolve_id(reading, TraceRow, id_or_prefix))
+
+    def prompt_versions(self) -> list[tuple[str, int]]:
+        """Return the prompt versions there are with their numbers of traces, the one used last first."""
+        with self._read() as reading:
+            return count_versions(reading)
 
     def neighbours(self, trace_id: str) -> tuple[str | None, str | None]:
         """Return the ids of the next newer and the next older trace; None where there is none."""

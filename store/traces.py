@@ -137,6 +137,17 @@ def neighbour_ids(session: Session, trace_id: str) -> tuple[str | None, str | No
     return newer, older
 
 
+def count_versions(session: Session) -> list[tuple[str, int]]:
+    """Return the prompt versions there are with their numbers of traces, the one used last first."""
+    query = (
+        select(TraceRow.prompt_version, func.count())
+        .where(TraceRow.prompt_version.is_not(None))
+        .group_by(TraceRow.prompt_version)
+        .order_by(func.max(TraceRow.id).desc())
+    )
+    return [(str(version), count) for version, count in session.execute(query)]
+
+
 def resolve_id(session: Session, row_type: type[TraceRow] | type[StepRow], text: str) -> str:
     """Return the one id that is `text` or begins with it.
 

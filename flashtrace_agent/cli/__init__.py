@@ -12,6 +12,7 @@ from .annotate import annotate
 from .attribute import attribute
 from .bench import bench
 from .collect import collect
+from .compare import compare
 from .dashboard import dashboard
 from .db import app as db_app
 from .delete import delete
@@ -44,6 +45,7 @@ app.command("list")(list_traces)
 app.command("show")(show)
 app.command("search")(search)
 app.command("attribute")(attribute)
+app.command("compare")(compare)
 app.command("tokenize")(tokenize)
 app.command("review")(review)
 app.command("worker")(worker)

@@ -425,3 +425,31 @@ def test_a_trajectory_is_drawn_and_listed(app: AppTest, good_run: Run) -> None:
     table = app.dataframe[0].value
     assert list(table["Source"])[:2] == ["tool_result:call_0", "user"]
     assert sum(table["Share"]) == pytest.approx(1.0)
+
+
+def test_two_traces_are_compared(app: AppTest, good_run: Run) -> None:
+    """Segments and lines with both shares; the target can be chosen, the address names both."""
+    ids = [trace.id for trace in _traces() if trace.tools == ["lookup"]]
+    open_page(app, "compare.py", a=ids[1], b=ids[0])
+    assert "1 and 1 attributions" in app.caption[0].value
+    segments, lines = (table.value for table in app.dataframe)
+    assert "system" in list(segments["Segment"])
+    changed = lines[lines["Line in B"] == "How many lamps are left?"]
+    assert list(changed["Line in A"]) == ["How many mirrors are left?"]
+    app.button_group(key="compare-target").set_value("tool_name").run()
+    assert not app.exception
+    assert (app.query_params["a"], app.query_params["b"]) == (ids[1], ids[0])
+
+
+def test_what_cannot_be_compared_is_said(app: AppTest, failed_run: Run, good_run: Run) -> None:
+    """A trace without attributions tells the command; without versions the page says so."""
+    open_page(app, "compare.py", a=good_run.trace.id, b=failed_run.trace.id)
+    assert "is attributed yet" in app.info[0].value
+    app.button_group(key="compare-kind").set_value("versions").run()
+    assert "no two prompt versions" in app.info[0].value
+    assert not app.exception
+
+
+def _traces() -> list[Any]:
+    with Store(Store.default_url()) as store:
+        return list(store.list_traces())
