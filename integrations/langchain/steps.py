@@ -29,6 +29,15 @@ SAMPLING = (
 )
 """Invocation parameters that are kept in a step's settings where they are set."""
 
+MAX_ID = 2**31
+"""No vocabulary is larger."""
+
+MAX_BITS = 4096
+"""Larger integers are kept as hexadecimal text."""
+
+MAX_DEPTH = 32
+"""Arguments and results nested deeper are cut off."""
+
 UNFINISHED = "text only: the call did not finish"
 
 
@@ -151,17 +160,26 @@ def tool_answer(snapshot: Snapshot) -> ToolMessage | None:
     return message if isinstance(message, ToolMessage) else None
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any, depth: int = 0) -> Any:
     """Return a JSON-ready copy of a value; what JSON has no form for becomes its text."""
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        return hex(value)  # Python writes no longer ones as decimals
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if depth >= MAX_DEPTH:  # a structure may hold itself
+        return "…"
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
+        return [plain(item, depth + 1) for item in value]
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
     if hasattr(value, "model_dump"):
-        return plain(value.model_dump())
-    return str(value)
+        return plain(value.model_dump(), depth + 1)
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - it is somebody else's code, and the result is there all the same
+        return f"<{type(value).__name__}>"
 
 
 def plain_items(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,11 +187,13 @@ def plain_items(values: Mapping[str, Any]) -> dict[str, Any]:
     return {str(key): plain(value) for key, value in values.items() if _is_plain(value)}
 
 
-def _is_plain(value: Any) -> bool:
+def _is_plain(value: Any, depth: int = 0) -> bool:
+    if depth >= MAX_DEPTH:
+        return True
     if isinstance(value, Mapping):
-        return all(_is_plain(item) for item in value.values())
+        return all(_is_plain(item, depth + 1) for item in value.values())
     if isinstance(value, list | tuple):
-        return all(_is_plain(item) for item in value)
+        return all(_is_plain(item, depth + 1) for item in value)
     return value is None or isinstance(value, bool | int | float | str)
 
 
@@ -213,12 +233,13 @@ def _usage(message: BaseMessage | None, llm_output: Mapping[str, Any]) -> dict[s
 def _set_token_ids(step: Step, exact: Any, logprobs: Any) -> None:
     """Take the ids the generating process reported; without them the step is known as text only."""
     ids = exact if isinstance(exact, Mapping) else {}
-    prompt, completion = ids.get("prompt_token_ids"), ids.get("completion_token_ids")
+    prompt = _token_ids(ids.get("prompt_token_ids"))
+    completion = _token_ids(ids.get("completion_token_ids"))
     for key in ("chat_template_hash", "template_kwargs", "chat_template"):
         if ids.get(key) is not None:
             step.settings[key] = plain(ids[key])
     if prompt and completion is not None:
-        step.prompt_ids, step.completion_ids = list(prompt), list(completion)
+        step.prompt_ids, step.completion_ids = prompt, completion
         step.fidelity = Fidelity.EXACT
         step.fidelity_reason = "ids from the generating process"
         return
@@ -229,6 +250,13 @@ def _set_token_ids(step: Step, exact: Any, logprobs: Any) -> None:
             if step.completion_ids is None
             else "ids of the completion from its log-probabilities; those of the prompt are not reported"
         )
+
+
+def _token_ids(value: Any) -> list[int] | None:
+    """Return a list of token ids; None where it is none."""
+    if not isinstance(value, list | tuple) or not set(map(type, value)) <= {int}:
+        return None
+    return list(value) if not value or (min(value) >= 0 and max(value) < MAX_ID) else None
 
 
 def _logged_ids(logprobs: Any) -> list[int] | None:
