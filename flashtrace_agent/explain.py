@@ -18,6 +18,7 @@ from .attribution import Attribution
 from .errors import TargetError
 from .prompt.segmentation import step_segments
 from .prompt.targets import resolve_target, step_targets
+from .segment import Segment
 from .span import Span, merge_spans, subtract_spans
 from .trace import Fidelity, Step
 
@@ -69,6 +70,7 @@ def explain_words(
     attributor: Attributor,
     step: Step,
     weights: Sequence[npt.NDArray[np.float64]],
+    segments: Sequence[Segment],
     *,
     hops: int = 1,
     method: str = "flashtrace",
@@ -77,6 +79,7 @@ def explain_words(
 
     Args:
         weights: for each target the weight of every token, float64 (N,), positive in the completion.
+        segments: the step's segments, as `step_segments` gives them.
 
     Other arguments and errors are those of `explain_step`.
     """
@@ -84,9 +87,8 @@ def explain_words(
     targets = [merge_spans(Span(at, at + 1) for at in np.flatnonzero(each).tolist()) for each in weights]
     through = [_written_before(spans, written) for spans in targets]
     results = attributor.attribute_many(ids, list(weights), through, hops=hops, method=method)
-    segments = tuple(step_segments(attributor.tokenizer, step))
     fidelity = str(step.fidelity or Fidelity.APPROXIMATE)
-    return [replace(result, segments=segments, fidelity=fidelity) for result in results]
+    return [replace(result, segments=tuple(segments), fidelity=fidelity) for result in results]
 
 
 def known_ids(step: Step) -> tuple[list[int], int]:

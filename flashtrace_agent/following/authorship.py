@@ -46,6 +46,7 @@ class Authorship:
     def __init__(self, steps: Sequence[Step]) -> None:
         self._steps = list(steps)
         self._order = {step.id: index for index, step in enumerate(steps)}
+        self._by_id = {step.id: step for step in steps}
         self._sayings: dict[int, str] = {}  # by id: the messages live as long as the steps
         self._said: dict[str, list[Step]] = {}
         self._place: dict[str, str] = {}
@@ -102,6 +103,39 @@ class Authorship:
         if key not in self._rounds:
             self._rounds[key] = self._find_rounds(step, index)
         return self._rounds[key].get((name, number))
+
+    def inner_answer(self, origin: CallOrigin, result: str) -> Step | None:
+        """Return the step inside a tool (an agent of its own) whose answer is the tool's result."""
+        if origin.tool_step is None or not result.strip():
+            return None
+        for step in reversed(self._steps):
+            if step.kind == "model" and step.output is not None and self._enclosing(step) == origin.tool_step:
+                return step if step.output.content.strip() == result.strip() else None
+        return None
+
+    def assignment(self, step: Step, index: int) -> tuple[Step, int] | None:
+        """Return the call that gave an agent inside a tool its message: one argument says the same.
+
+        Returns:
+            The calling step and the call's number in it, from 0; None where there is no such call.
+        """
+        tool = self._by_id.get(self._enclosing(step) or "")
+        caller = self._by_id.get(tool.parent_id or "") if tool is not None else None
+        if tool is None or caller is None or caller.output is None:
+            return None
+        if self._order[caller.id] >= self._order[step.id]:
+            return None  # clocks that disagree
+        said = step.input[index].content.strip()
+        for number, call in enumerate(caller.output.tool_calls):
+            if call.id == tool.tool_call_id and not isinstance(call.arguments, str):
+                given = (value.strip() for value in call.arguments.values() if isinstance(value, str))
+                return (caller, number) if said and said in given else None
+        return None
+
+    def _enclosing(self, step: Step) -> str | None:
+        """Return the id of the tool step a step is in, directly."""
+        above = self._by_id.get(step.parent_id or "")
+        return above.id if above is not None and above.kind == "tool" else None
 
     def _find_rounds(self, step: Step, index: int) -> dict[tuple[str, int], tuple[Step, int]]:
         message = step.input[index]

@@ -13,6 +13,7 @@ A step only ever hands mass to earlier ones, so a single walk suffices.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -99,6 +100,15 @@ def build_trajectory(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Writing:
+    """A part of what a step wrote, named as in the prompt that repeats it; see `OwnWords.find`."""
+
+    step: Step
+    name: str
+    number: int
+
+
 class _Walk:
     """The state of one walk from the target to the first step."""
 
@@ -154,12 +164,10 @@ class _Walk:
         """Give mass to the node a segment belongs to and return that node's id."""
         pieces = attribution.tokens[segment.span.start : segment.span.end]
         kind = family(segment.name)
-        writer, origin = self._author(step, segment, kind, number)
-        if writer is not None:
+        writing, origin = self._author(step, segment, kind, number)
+        if writing is not None:
             ids = attribution.input_ids[segment.span.start : segment.span.end].tolist()
-            # In one message of all rounds, the second call of a name is its author's first.
-            number = 1 if step.input[segment.message or 0].role == "user" else number
-            return self._write(writer, segment.name, number, part, flow, ids)
+            return self._write(writing, part, flow, ids)
         draft = end_of(step, segment)
         if origin is not None:
             draft.id = f"{origin.step.id}/result:{origin.call + 1}"
@@ -171,25 +179,42 @@ class _Walk:
 
     def _author(
         self, step: Step, segment: Segment, kind: str, number: int
-    ) -> tuple[Step | None, CallOrigin | None]:
-        """Return the step that wrote a segment, or the call that fetched it."""
+    ) -> tuple[_Writing | None, CallOrigin | None]:
+        """Return what of an earlier step a segment repeats, or else the call that fetched it."""
         index = segment.message
-        if index is None or kind not in ("reasoning", "assistant", "tool_call", "tool_result"):
+        if index is None or step.input[index].example:
             return None, None
-        if step.input[index].example:
-            return None, None
-        if step.input[index].role == "user":  # a text agent's rounds, all in one message
+        origin: CallOrigin | None = None
+        if kind in ("reasoning", "tool_call", "tool_result") and step.input[index].role == "user":
+            # A text agent's rounds, all in one message; each act is its author's first.
             found = self.authors.round_of(step, index, segment.name, number)
-            if found is not None:
-                return (None, self.authors.call(*found)) if kind == "tool_result" else (found[0], None)
-            if kind != "tool_result":
-                return None, None
-        if kind == "tool_result":
-            return None, self.authors.call_of(step, index)
-        return self.authors.writers(step)[index], None
+            if found is not None and kind != "tool_result":
+                return _Writing(found[0], segment.name, 1), None
+            origin = self.authors.call(*found) if found is not None else None
+        elif kind in ("reasoning", "assistant", "tool_call"):
+            writer = self.authors.writers(step)[index]
+            return (None if writer is None else _Writing(writer, segment.name, number)), None
+        elif kind == "user":
+            return self._assigned(step, index), None
+        if kind != "tool_result":
+            return None, None
+        origin = origin or self.authors.call_of(step, index)
+        inner = None if origin is None else self.authors.inner_answer(origin, step.input[index].content)
+        return (None, origin) if inner is None else (_Writing(inner, "answer", 1), None)
 
-    def _write(self, writer: Step, name: str, number: int, part: Mass, flow: Flow, ids: Sequence[int]) -> str:
+    def _assigned(self, step: Step, index: int) -> _Writing | None:
+        """Return the call that told an agent inside a tool what to do."""
+        found = self.authors.assignment(step, index)
+        if found is None:
+            return None
+        caller, number = found
+        calls = caller.output.tool_calls if caller.output else ()
+        names = [call.name for call in calls[: number + 1]]
+        return _Writing(caller, f"tool_call:{names[-1]}", names.count(names[-1]))
+
+    def _write(self, writing: _Writing, part: Mass, flow: Flow, ids: Sequence[int]) -> str:
         """Let mass wait at the tokens that a step wrote."""
+        writer, name = writing.step, writing.name
         own = self._words(writer)
         if isinstance(own, str):
             draft = Draft(f"{writer.id}/{name}", "answer", name, writer.id, end=True, note=own)
@@ -197,7 +222,7 @@ class _Walk:
                 draft.kind = family(name)
             self.drafts.add(draft, flow, float(part.sum()))
             return draft.id
-        label, positions = own.find(name, number)
+        label, positions = own.find(name, writing.number)
         mass = np.zeros(own.n_tokens)
         mass[positions] = carry(part, ids, own.ids[positions].tolist())
         return self._wait(writer, label, flow, mass)

@@ -58,6 +58,7 @@ class _ModelExplainer:
         self._hops = hops
         self._method = method
         self._on_step = on_step
+        self._segments: dict[str, list[Segment]] = {}
 
     def named(self, step: Step, target: str) -> Attribution:
         self._on_step(step)
@@ -65,8 +66,11 @@ class _ModelExplainer:
 
     def weighted(self, step: Step, weights: Sequence[Mass]) -> list[Attribution]:
         self._on_step(step)
-        return explain_words(self._attributor, step, weights, hops=self._hops, method=self._method)
+        segments = self.segments(step)
+        return explain_words(self._attributor, step, weights, segments, hops=self._hops, method=self._method)
 
     def segments(self, step: Step) -> list[Segment]:
         known_ids(step)
-        return step_segments(self._attributor.tokenizer, step)
+        if step.id not in self._segments:  # cutting up a long prompt takes a second
+            self._segments[step.id] = step_segments(self._attributor.tokenizer, step)
+        return self._segments[step.id]

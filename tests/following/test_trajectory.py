@@ -155,6 +155,11 @@ def runs(draw: st.DrawFn) -> Run:
         history = [*history, replace(output, reasoning=None) if draw(st.booleans()) else output]
         for call in calls:
             message = run.ran(step, call, draw(texts))
+            if draw(st.integers(0, 3)) == 0:  # an agent inside the tool
+                tool = run.trace.steps[-1]
+                task = dict(call.arguments)["q"] if draw(st.booleans()) else "d e"  # type: ignore[arg-type]
+                inner = run.say([Message("user", task)], Message("assistant", message.content))
+                inner.parent_id = tool.id
             history = [*history, replace(message, tool_call_id=None) if draw(st.booleans()) else message]
         if draw(st.integers(0, 4)) == 0:
             history = [history[0], *history[-2:]]
@@ -236,3 +241,28 @@ def test_a_text_agents_rounds_are_followed() -> None:
     assert written == {(step.id, label) for step in rounds for label in ("reasoning", "tool_call:look")}
     ran = [step.id for step in run.trace.steps if step.kind == "tool"]
     assert {node.step for node in found.nodes if node.kind == "tool_result"} == set(ran)
+
+
+def test_an_agent_inside_a_tool_is_followed() -> None:
+    """Its answer is the tool's result, and its task the argument it was called with."""
+    run = Run()
+    call = ToolCall("call_0", "ask", {"task": "count the lamps"})
+    asked = Message("assistant", tool_calls=(call,))
+    asking = run.say([SYSTEM, USER], asked)
+    result = run.ran(asking, call, "twelve in all")
+    tool = run.trace.steps[-1]
+    inner = run.say([Message("user", "count the lamps")], Message("assistant", "twelve in all"))
+    inner.parent_id = tool.id
+    last = run.say([SYSTEM, USER, asked, result], Message("assistant", "12"))
+    found = build_trajectory(run.trace, last, "answer", ByWord(run, rest=1.0))
+    assert found.imbalance() < 1e-6
+    assert found.steps == (last.id, inner.id, asking.id)
+    by_id = {node.id: node for node in found.nodes}
+    edges = {(by_id[edge.source].label, by_id[edge.target].label) for edge in found.edges}
+    assert {("answer", "answer"), ("tool_call:ask", "answer"), ("user", "tool_call:ask")} <= edges
+    assert not any(node.kind == "tool_result" for node in found.nodes)
+    assert {node.kind for node in found.ends()} == {"system", "user", "tool_schema", "template"}
+
+    inner.output = Message("assistant", "something else")
+    found = build_trajectory(run.trace, last, "answer", ByWord(run, rest=1.0))
+    assert next(node for node in found.ends() if node.kind == "tool_result").step == tool.id
