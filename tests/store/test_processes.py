@@ -41,9 +41,9 @@ def start_writer(url: str, key: str, count: int) -> subprocess.Popen[str]:
     )
 
 
-def test_four_processes_write_to_one_new_store(store_url: str) -> None:
+def test_eight_processes_write_to_one_new_store(store_url: str) -> None:
     """They also create it together; nothing is lost, no one meets a locked database."""
-    writers = [start_writer(store_url, f"writer {number}", 30) for number in range(4)]
+    writers = [start_writer(store_url, f"writer {number}", 15) for number in range(8)]
     acknowledged: list[str] = []
     for writer in writers:
         output, errors = writer.communicate(timeout=120)
@@ -51,7 +51,7 @@ def test_four_processes_write_to_one_new_store(store_url: str) -> None:
         acknowledged += output.split()
     with Store(store_url) as store:
         summaries = store.list_traces()
-        assert [summary.steps for summary in summaries] == [30] * 4
+        assert [summary.steps for summary in summaries] == [15] * 8
         stored = {step.id for summary in summaries for step in store.get_trace(summary.id).steps}
     assert len(acknowledged) == 120
     assert stored == set(acknowledged)
