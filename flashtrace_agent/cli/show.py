@@ -99,6 +99,7 @@ def trace_json(trace: Trace, steps: list[Step], summaries: Summaries) -> dict[st
         "name": trace.name,
         "status": trace.status,
         "session": trace.session,
+        "metadata": trace.metadata,
         "steps": [_step_json(step, summaries.get(step.id, [])) for step in steps],
     }
 
@@ -121,6 +122,7 @@ def _step_json(step: Step, attributions: list[dict[str, Any]]) -> dict[str, Any]
         "tool_call_id": step.tool_call_id,
         "result": step.result,
         "fidelity": step.fidelity,
+        "fidelity_reason": step.fidelity_reason or None,
         "tokens": count_tokens(step),
         "attributions": attributions,
     }

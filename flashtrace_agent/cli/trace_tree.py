@@ -11,7 +11,7 @@ from rich.tree import Tree
 
 from flashtrace_agent.message import ToolCall
 from flashtrace_agent.store.steps import count_tokens
-from flashtrace_agent.trace import Step, Trace
+from flashtrace_agent.trace import Fidelity, Step, Trace
 
 from .console import one_line
 from .show import Summaries
@@ -89,6 +89,9 @@ def _heading(trace: Trace) -> Text:
     heading.append_text(_joined(parts))
     if trace.error:
         heading.append(f"\n{one_line(trace.error, _TEXT_LIMIT)}", "red")
+    dropped = trace.metadata.get("dropped_steps")
+    if isinstance(dropped, int):
+        heading.append(f"\n{_counted(dropped, 'step')} were dropped: the store could not keep up", "yellow")
     return heading
 
 
@@ -122,6 +125,8 @@ def _add_details(branch: Tree, trace: Trace, step: Step, attributions: Sequence[
             branch.add(_labelled("calls", f"{written} → {shown}"))
         if step.output.content.strip():
             branch.add(_labelled("answer", one_line(step.output.content, _TEXT_LIMIT)))
+        if step.fidelity is not None and step.fidelity is not Fidelity.EXACT and step.fidelity_reason:
+            branch.add(_labelled(f"{step.fidelity} ids", one_line(step.fidelity_reason, _TEXT_LIMIT)))
     if step.error:
         branch.add(Text(f"error: {one_line(step.error, _TEXT_LIMIT)}", "red"))
     for attribution in attributions:

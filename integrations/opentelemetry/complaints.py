@@ -20,6 +20,10 @@ class Complaints:
     """How often each kind of fault was seen, from any number of threads."""
 
     def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew, with a new lock: in a forked child nobody is left to release the old one."""
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
 

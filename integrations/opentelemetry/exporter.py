@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
+from flashtrace_agent import forking
 from flashtrace_agent.redaction import Redaction, Rule
 
 from .complaints import COMPLAINTS
@@ -19,6 +19,10 @@ from .sink import SpanSink
 
 if TYPE_CHECKING:
     from flashtrace_agent.store import Store
+
+
+_PARENTS_SINKS: list[SpanSink] = []
+"""Kept for ever in a forked child, so that nobody closes what is the parent's."""
 
 
 class FlashTraceSpanExporter(SpanExporter):
@@ -39,9 +43,9 @@ class FlashTraceSpanExporter(SpanExporter):
         self._given = store
         self._redaction = Redaction(redact) if redact is not None else None
         self._sink: SpanSink | None = None
-        self._pid = 0
         self._shut_down = False
         self._lock = threading.Lock()
+        forking.survive(self)
 
     @property
     def problems(self) -> dict[str, int]:
@@ -70,7 +74,7 @@ class FlashTraceSpanExporter(SpanExporter):
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Write also the runs whose root has not ended; return whether all is in the store."""
         sink = self._sink
-        if sink is None or self._pid != os.getpid():
+        if sink is None:
             return True
         try:
             return sink.settle()
@@ -82,25 +86,34 @@ class FlashTraceSpanExporter(SpanExporter):
         """Write what waits and close; spans exported afterwards are refused."""
         with self._lock:
             sink, self._sink, self._shut_down = self._sink, None, True
-        if sink is None or self._pid != os.getpid():
+        if sink is None:
             return
         try:
             sink.close()
         except Exception as error:  # noqa: BLE001 - see above
             COMPLAINTS.note("waiting spans cannot be written", error)
 
+    def before_fork(self) -> None:
+        """See `forking`: nothing to wait for; the store does."""
+
+    def after_fork_in_parent(self) -> None:
+        """See `forking`."""
+
+    def after_fork_in_child(self) -> None:
+        """Begin anew: the parent's connections must not be used in its child, nor closed there."""
+        self._lock = threading.Lock()
+        COMPLAINTS.renew()
+        if self._sink is not None:
+            _PARENTS_SINKS.append(self._sink)
+            self._sink = None
+
     def _opened(self) -> SpanSink:
         from flashtrace_agent.store import Store  # SQLAlchemy, only where spans are written
 
         with self._lock:
-            if self._sink is None or self._pid != os.getpid():
-                # A parent's connections must not be used in its forked child, nor closed there.
+            if self._sink is None:
                 given = self._given
-                forked = self._pid != 0
-                if isinstance(given, Store) and not forked:
-                    self._sink = SpanSink(given, redaction=self._redaction)
-                else:
-                    url = given.url if isinstance(given, Store) else given or Store.default_url()
-                    self._sink = SpanSink(Store(url), own_store=True, redaction=self._redaction)
-                self._pid = os.getpid()
+                own = not isinstance(given, Store)
+                store = given if isinstance(given, Store) else Store(given or Store.default_url())
+                self._sink = SpanSink(store, own_store=own, redaction=self._redaction)
             return self._sink

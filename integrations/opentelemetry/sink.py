@@ -8,7 +8,6 @@ been quiet for a while, since most instrumentations send the root last.
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -85,7 +84,6 @@ class SpanSink:
         self._lock = threading.RLock()
         self._written: OrderedDict[str, bytes] = OrderedDict()
         self._closed = threading.Event()
-        self.pid = os.getpid()
         self._timer = threading.Thread(target=self._tick, name="flashtrace-spans", daemon=True)
         self._timer.start()
 

@@ -29,6 +29,7 @@ STEP_KEYS = [
     "tool_call_id",
     "result",
     "fidelity",
+    "fidelity_reason",
     "tokens",
     "attributions",
 ]
@@ -37,7 +38,7 @@ STEP_KEYS = [
 def test_json_has_the_promised_keys(run: Run, trace: Trace) -> None:
     """Scripts rely on them."""
     shown = json.loads(run("show", trace.id, "--json").stdout)
-    assert list(shown) == ["id", "name", "status", "session", "steps"]
+    assert list(shown) == ["id", "name", "status", "session", "metadata", "steps"]
     asking, tool, answering = shown["steps"]
     assert list(asking) == list(tool) == STEP_KEYS
     assert (asking["kind"], asking["fidelity"], asking["tokens"]) == ("model", "exact", 100)

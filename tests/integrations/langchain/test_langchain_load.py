@@ -21,6 +21,7 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from recorded import answer, python, traces
 from scripted_model import ScriptedModel, add, call
 
+from flashtrace_agent.cli.trace_tree import trace_tree
 from flashtrace_agent.integrations.langchain import FlashTraceCallbackHandler
 from flashtrace_agent.integrations.langchain.runs import ENDED_KEPT, Run, RunTree
 from flashtrace_agent.store import Store
@@ -76,6 +77,7 @@ def test_what_is_dropped_is_counted_by_kind_and_logged_once(caplog: pytest.LogCa
     (trace,) = full.finish()
     assert (trace.status, trace.metadata["dropped_steps"]) == ("ok", 3)
     assert trace.ended_at is not None
+    assert "3 steps were dropped" in str(trace_tree(trace, [], {}).label)
 
 
 def test_a_tool_step_is_dropped_with_the_model_step_that_called_it() -> None:
