@@ -60,8 +60,8 @@ def read_turn(step: Step) -> None:
     if not is_text_agent(step.input, step.tools):
         return
     found = parse_completion(output.content, text_agent=True)
-    if not found.calls and found.answer == output.content:
-        return
+    if not found.calls and found.answer in ("", output.content):
+        return  # nothing but a thought or a failed act: what was said is all there is to show
     calls = [ToolCall(f"call_{number}", call.name, call.arguments) for number, call in enumerate(found.calls)]
     reasoning = found.reasoning if output.reasoning is None else output.reasoning
     step.settings["text"] = output.content

@@ -112,7 +112,8 @@ def test_an_output_is_read_as_a_call_or_an_answer() -> None:
         "Look first.",
         {"text": written},
     )
-    plain = Step("s", "t", "model", "m", utc_now(), input=messages, output=Message("assistant", "Hello"))
-    read_turn(plain)
-    assert plain.output == Message("assistant", "Hello")
-    assert plain.settings == {}
+    for words in ("Hello", "Thought: hm.\nAction: search the web", "Thought: I was cut o"):
+        plain = Step("s", "t", "model", "m", utc_now(), input=messages, output=Message("assistant", words))
+        read_turn(plain)
+        assert plain.output == Message("assistant", words)
+        assert plain.settings == {}
