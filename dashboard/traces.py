@@ -58,7 +58,7 @@ def _filter() -> str | None:
     return " and ".join(parts) or None
 
 
-def _table(traces: list[Any]) -> dict[str, list[Any]]:
+def _table(traces: list[Any], scores: dict[str, float]) -> dict[str, list[Any]]:
     return {
         "Time": [trace.started_at for trace in traces],
         "Name": [trace.name for trace in traces],
@@ -67,6 +67,7 @@ def _table(traces: list[Any]) -> dict[str, list[Any]]:
         "Tools": [trace.tools for trace in traces],
         "Tokens": [trace.tokens for trace in traces],
         "Took": [duration(trace.started_at, trace.ended_at) for trace in traces],
+        "Score": [scores.get(trace.id) for trace in traces],
         "Fidelity": [[trace.fidelity] if trace.fidelity else [] for trace in traces],
         "Session": [trace.session or "" for trace in traces],
         "Tags": [trace.tags for trace in traces],
@@ -85,6 +86,7 @@ COLUMNS = {
     "Tools": st.column_config.ListColumn(width="medium"),
     "Tokens": st.column_config.NumberColumn(format="localized", width=80),
     "Took": st.column_config.TextColumn(width=80),
+    "Score": st.column_config.NumberColumn(width=70, help="The latest that somebody gave the trace."),
     "Fidelity": st.column_config.MultiselectColumn(
         options=list(FIDELITY_COLOR),
         color=list(FIDELITY_COLOR.values()),
@@ -122,7 +124,7 @@ def _show_traces(where: str | None) -> None:
         _empty(where)
         return
     event = st.dataframe(
-        _table(traces),
+        _table(traces, store.scores([trace.id for trace in traces])),
         hide_index=True,
         on_select="rerun",
         selection_mode=["single-row", "single-cell"],

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from .attribution import Attribution, Scores
+from .check import Check
 from .errors import FlashTraceError
 
 NOTE = (
@@ -161,7 +162,18 @@ def _item(attribution: Attribution, sequence: int) -> dict[str, Any]:
         "model": attribution.model,
         "fidelity": attribution.fidelity,
         "fidelity_help": FIDELITY_HELP.get(attribution.fidelity, ""),
+        "check": None if attribution.checked is None else _check(attribution.checked),
         "views": views,
+    }
+
+
+def _check(check: Check) -> dict[str, str]:
+    """Return the verdict of a check, and in words what was found."""
+    return {
+        "verdict": check.verdict,
+        "help": f"Removing the top {check.removed} of {check.pool} {check.unit} costs the {check.measured} "
+        f"{check.top_drop:.2f} nats, {check.ratio:.1f} times what as many others cost "
+        f"(95 % interval {check.low:.1f} to {check.high:.1f}).",
     }
 
 

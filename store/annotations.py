@@ -37,6 +37,19 @@ def write_annotation_rows(connection: Connection, annotations: Sequence[Annotati
     insert_or_replace(connection, AnnotationRow, [_row(each) for each in annotations])
 
 
+def read_scores(session: Session, trace_ids: Sequence[str]) -> dict[str, float]:
+    """Return the latest score given to each trace as a whole; nothing for those without one."""
+    found: dict[str, float] = {}
+    for batch in batches(trace_ids):
+        of_traces = (AnnotationRow.trace_id.in_(batch), AnnotationRow.step_id.is_(None))
+        query = select(AnnotationRow.trace_id, AnnotationRow.score).where(
+            *of_traces, AnnotationRow.score.is_not(None)
+        )
+        for trace_id, score in session.execute(query.order_by(AnnotationRow.created_at, AnnotationRow.id)):
+            found[trace_id] = score
+    return found
+
+
 def read_annotations(session: Session, trace_ids: Sequence[str]) -> list[Annotation]:
     """Return the annotations of traces, of their steps and spans too, oldest first."""
     rows: list[AnnotationRow] = []

@@ -23,7 +23,7 @@ from flashtrace_agent.span import Span
 from flashtrace_agent.trace import Step, Trace, make_id, utc_now
 from flashtrace_agent.trajectory import Trajectory
 
-from .annotations import delete_annotation_row, read_annotations, write_annotation_rows
+from .annotations import delete_annotation_row, read_annotations, read_scores, write_annotation_rows
 from .attributed import AttributedStep, read_attributed_steps
 from .attributions import read_attributions, read_summaries, write_attribution_row
 from .database import explained_errors, open_engine, shown_url
@@ -218,6 +218,11 @@ class Store:
         """Return what is said about a trace, its steps and their spans, oldest first."""
         with self._read() as reading:
             return read_annotations(reading, [trace_id])
+
+    def scores(self, trace_ids: Sequence[str]) -> dict[str, float]:
+        """Return the latest score given to each trace as a whole; nothing for those without one."""
+        with self._read() as reading:
+            return read_scores(reading, trace_ids)
 
     def delete_annotation(self, annotation_id: str) -> None:
         """Take an annotation back.

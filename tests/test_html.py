@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flashtrace_agent.attribution import Attribution, Hop
+from flashtrace_agent.check import Check
 from flashtrace_agent.errors import FlashTraceError
 from flashtrace_agent.html import NOTE, render_html, viewer_data
 from flashtrace_agent.segment import Segment
@@ -180,3 +181,12 @@ def test_to_html_writes_the_page(tmp_path: Path) -> None:
     """`Attribution.to_html` writes a file that begins as HTML."""
     make(("é", "\ud800", "x")).to_html(tmp_path / "page.html")
     assert (tmp_path / "page.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_a_check_stands_beside_the_fidelity() -> None:
+    """Its verdict, and what was found in words; none where it was not asked."""
+    check = Check("tokens", 5, 100, "target", 2.5, (0.1, 0.3), 12.5, 8.0, 20.0, "strong")
+    item = viewer_data([make(checked=check)])["attributions"][0]
+    assert item["check"]["verdict"] == "strong"
+    assert "top 5 of 100 tokens costs the target 2.50 nats, 12.5 times" in item["check"]["help"]
+    assert viewer_data([make()])["attributions"][0]["check"] is None

@@ -22,6 +22,7 @@ function ftTip(box, viewer) {
         ["score", score ? score.toPrecision(3) + " (" + ftPercent(score / view.total) + ")" : "0"],
         ["rank", rank ? rank + " of " + viewer.ranking.length : "none"],
         ["fidelity", viewer.attribution().fidelity],
+        ["check", viewer.attribution().check ? viewer.attribution().check.verdict : ""],
       ];
       for (const [name, value] of rows) {
         if (!value) continue;

@@ -63,6 +63,17 @@ def test_list_shows_every_trace_newest_first(app: AppTest) -> None:
     assert table["Time"].is_monotonic_decreasing
 
 
+def test_list_shows_the_latest_score(app: AppTest, good_run: Run) -> None:
+    """What somebody gave the trace as a whole."""
+    with Store(Store.default_url()) as store:
+        store.annotate(good_run.trace.id, who="me", score=0.25)
+        store.annotate(good_run.trace.id, who="me", score=0.75)
+        store.annotate(good_run.trace.id, step_id=good_run.trace.steps[0].id, who="me", score=0.0)
+    app.run()
+    scores = app.dataframe[0].value["Score"]
+    assert list(scores.dropna()) == [0.75]
+
+
 def test_quick_filters_and_the_filter_box_narrow_the_list(app: AppTest) -> None:
     """Both together, as the address says; no match is said in words."""
     app.run()
