@@ -42,11 +42,10 @@ def read_scores(session: Session, trace_ids: Sequence[str]) -> dict[str, float]:
     found: dict[str, float] = {}
     for batch in batches(trace_ids):
         of_traces = (AnnotationRow.trace_id.in_(batch), AnnotationRow.step_id.is_(None))
-        query = select(AnnotationRow.trace_id, AnnotationRow.score).where(
-            *of_traces, AnnotationRow.score.is_not(None)
-        )
+        query = select(AnnotationRow.trace_id, AnnotationRow.score).where(*of_traces)
         for trace_id, score in session.execute(query.order_by(AnnotationRow.created_at, AnnotationRow.id)):
-            found[trace_id] = score
+            if score is not None:
+                found[trace_id] = score
     return found
 
 
