@@ -63,12 +63,12 @@ def show(
     with open_existing_store(store) as opened:
         trace = opened.get_trace(trace_id)
         if trajectory:
-            from flashtrace_agent.following import choose_target
+            from flashtrace_agent.following import choose_step_of
 
             from .trajectory import trace_back
 
-            wanted = choose_target(trace, choose_step(trace, step) if step else None, target)
-            _print_trajectory(trace, trace_back(opened, trace, *wanted, model, dtype), as_json)
+            asked = choose_step(trace, step) if step else choose_step_of(trace, target)
+            _print_trajectory(trace, trace_back(opened, trace, asked, target, model, dtype), as_json)
             return
         chosen = trace.steps if step is None else [choose_step(trace, step)]
         if html is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from flashtrace_agent.following.choice import main_target
 from flashtrace_agent.trace import Step, Trace
 from flashtrace_agent.trajectory import Trajectory
 
@@ -17,9 +18,9 @@ METHOD = "flashtrace"
 
 
 def trace_back(
-    opened: Store, trace: Trace, step: Step, target: str, model: str | None, dtype: str
+    opened: Store, trace: Trace, step: Step, target: str | None, model: str | None, dtype: str
 ) -> Trajectory:
-    """Return where a target of a step came from, across the run.
+    """Return where a target of a step, by default its main one, came from across the run.
 
     A stored answer is used unless another model is asked for.
 
@@ -27,16 +28,22 @@ def trace_back(
         TargetError: if the step cannot be attributed or has no such target.
         ModelFileError: if the model cannot be loaded.
     """
-    for known in opened.get_trajectories(trace.id):
-        asked = (known.step_id, known.target_name, known.method, known.hops)
-        if asked == (step.id, target, METHOD, HOPS) and model in (None, known.model):
-            return known
+    stored = {
+        known.target_name: known
+        for known in opened.get_trajectories(trace.id)
+        if (known.step_id, known.method, known.hops) == (step.id, METHOD, HOPS)
+        and model in (None, known.model)
+    }
+    # What looks like an answer in the message may be a failed call: only the model's tokens tell.
+    for name in [target] if target else [main_target(step), "invalid_call"]:
+        if name in stored:
+            return stored[name]
     found = _compute(trace, step, target, model, dtype)
     opened.write_trajectory(found)
     return found
 
 
-def _compute(trace: Trace, step: Step, target: str, model: str | None, dtype: str) -> Trajectory:
+def _compute(trace: Trace, step: Step, target: str | None, model: str | None, dtype: str) -> Trajectory:
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 

@@ -1,39 +1,38 @@
-"""Which step and target a reader means who names only one of them, or none."""
+"""Which step and target a reader means who names only one of them, or neither."""
 
 from __future__ import annotations
 
 from flashtrace_agent.errors import TargetError
 from flashtrace_agent.trace import Step, Trace
 
+MAIN_TARGETS = ("answer", "tool_name", "invalid_call", "reasoning")
+"""What a reader who names only a step asks for: the first of these that it has."""
 
-def choose_target(trace: Trace, step: Step | None = None, target: str | None = None) -> tuple[Step, str]:
-    """Return a model step and a target of it.
 
-    By default the run's last words are meant: the last step that answered or called a tool, and
-    its answer, else its call's name. A target alone means the last step that has it.
+def choose_step_of(trace: Trace, target: str | None = None) -> Step:
+    """Return the last model step that has a target; by default the last that answered or called.
 
     Raises:
-        TargetError: if there is nothing of the kind.
+        TargetError: if there is none, or the target is a span, which needs its step.
     """
-    if step is None:
-        steps = [each for each in reversed(trace.steps) if each.kind == "model"]
-        if target is not None and target[:1].isdigit():
-            raise TargetError(f"The span {target} needs to know its step; add --step.")
-        found = (each for each in steps if (_has(each, target) if target else _main_target(each)))
-        step = next(found, None)
-        if step is None:
-            wanted = f"has {target}" if target else "answered or called a tool"
-            raise TargetError(f"No model step of trace {trace.id} {wanted}; `show {trace.id}` lists them.")
-    chosen = target or _main_target(step)
-    if chosen is None:
-        raise TargetError(f"Step {step.id} neither answered nor called a tool; choose another step.")
-    return step, chosen
+    if target is not None and target[:1].isdigit():
+        raise TargetError(f"The span {target} needs to know its step; add --step.")
+    for step in reversed(trace.steps):
+        if step.kind == "model" and (_has(step, target) if target else _spoke(step)):
+            return step
+    wanted = f"has {target}" if target else "answered or called a tool"
+    raise TargetError(f"No model step of trace {trace.id} {wanted}; `show {trace.id}` lists them.")
 
 
-def _main_target(step: Step) -> str | None:
+def main_target(step: Step) -> str:
+    """Return which of `MAIN_TARGETS` a step has by its message, which shows no failed calls."""
     if step.output is not None and step.output.content.strip():
         return "answer"
-    return "tool_name" if step.output is not None and step.output.tool_calls else None
+    return "tool_name" if step.output is not None and step.output.tool_calls else "reasoning"
+
+
+def _spoke(step: Step) -> bool:
+    return step.output is not None and bool(step.output.content.strip() or step.output.tool_calls)
 
 
 def _has(step: Step, target: str) -> bool:

@@ -6,14 +6,17 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from flashtrace_agent.attribution import Attribution
+from flashtrace_agent.errors import TargetError
 from flashtrace_agent.explain import explain_step, explain_words, known_ids
 from flashtrace_agent.prompt.segmentation import step_segments
+from flashtrace_agent.prompt.targets import step_targets
 from flashtrace_agent.segment import Segment
 from flashtrace_agent.trace import Step, Trace
 from flashtrace_agent.trajectory import Trajectory
 
 from .build import build_trajectory
 from .carrying import Mass
+from .choice import MAIN_TARGETS
 
 if TYPE_CHECKING:
     from flashtrace_agent.engine.attributor import Attributor
@@ -23,7 +26,7 @@ def explain_trajectory(
     attributor: Attributor,
     trace: Trace,
     step: Step,
-    target: str,
+    target: str | None = None,
     *,
     hops: int = 1,
     method: str = "flashtrace",
@@ -35,7 +38,8 @@ def explain_trajectory(
         attributor: holds the model that wrote the run.
         trace: the run.
         step: a model step of it with known token ids.
-        target: a name as `step_targets` gives them, or ``START:END`` in tokens.
+        target: a name as `step_targets` gives them, or ``START:END`` in tokens; by default the
+            answer, else the first call's name, else a failed call, else the reasoning.
         hops: how many times influence on a step's own words is passed on within it.
         method: a registered method.
         on_step: called with each step just before it is attributed, the target's own first.
@@ -45,7 +49,16 @@ def explain_trajectory(
         SequenceError: if the ids do not fit the model.
     """
     explainer = _ModelExplainer(attributor, hops, method, on_step or (lambda _: None))
-    return build_trajectory(trace, step, target, explainer)
+    return build_trajectory(trace, step, target or _main_target(attributor, step), explainer)
+
+
+def _main_target(attributor: Attributor, step: Step) -> str:
+    known_ids(step)
+    targets = step_targets(attributor.tokenizer, step)
+    for name in MAIN_TARGETS:
+        if name in targets:
+            return name
+    raise TargetError(f"Step {step.id} wrote nothing that could be traced back; choose another step.")
 
 
 class _ModelExplainer:

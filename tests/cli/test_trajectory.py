@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from flashtrace_agent.following import choose_target
+from flashtrace_agent.following import choose_step_of
 from flashtrace_agent.store import Store
 from flashtrace_agent.trace import Trace
 from flashtrace_agent.trajectory import Edge, Node, Trajectory
@@ -71,7 +71,7 @@ def test_json_is_the_trajectory(run: Run, trace: Trace, stored: Trajectory) -> N
         (["--target", "answer"], 2, "add --trajectory"),
         (["--trajectory", "--target", "5:9"], 1, "add --step"),
         (["--trajectory", "--target", "argument:size"], 1, "No model step .* has argument:size"),
-        (["--trajectory", "--step", "2"], 1, "neither answered nor called a tool"),
+        (["--trajectory", "--step", "2"], 1, "only model steps can be attributed"),
         (["--trajectory", "--step", "3", "--target", "reasoning"], 1, "has no token ids"),
     ],
 )
@@ -84,10 +84,10 @@ def test_what_cannot_be_followed(
     assert re.search(sentence, " ".join(result.stderr.split()))
 
 
-def test_the_target_that_is_meant(trace: Trace) -> None:
-    """The last words by default; a target alone is that of the last step that has it."""
+def test_the_step_that_is_meant(trace: Trace) -> None:
+    """The last that spoke by default; a target alone is that of the last step that has it."""
     asking, _, answering = trace.steps
-    assert choose_target(trace) == (answering, "answer")
-    assert choose_target(trace, asking) == (asking, "tool_name")
-    assert choose_target(trace, target="argument:limit") == (asking, "argument:limit")
-    assert choose_target(trace, target="tool_name#2") == (asking, "tool_name#2")
+    assert choose_step_of(trace) == answering
+    assert choose_step_of(trace, "answer") == answering
+    for target in ("argument:limit", "tool_name#2", "reasoning"):
+        assert choose_step_of(trace, target) == asking

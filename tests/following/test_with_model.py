@@ -9,7 +9,7 @@ from langchain_core.messages import HumanMessage
 
 from flashtrace_agent import Attributor, Trace
 from flashtrace_agent.demo.agent import build_agent, worked_examples
-from flashtrace_agent.following import choose_target
+from flashtrace_agent.following import choose_step_of
 from flashtrace_agent.following.with_model import explain_trajectory
 from flashtrace_agent.integrations.langchain import ChatTransformers, FlashTraceCallbackHandler
 from flashtrace_agent.store import Store
@@ -33,11 +33,10 @@ def asked(default_model: Attributor, tmp_path_factory: pytest.TempPathFactory) -
 
 def test_mass_is_kept_from_the_answer_to_the_first_step(asked: Trace, default_model: Attributor) -> None:
     """Every end is something nobody in the run wrote, and every message was recognized."""
-    step, target = choose_target(asked)
+    step = choose_step_of(asked)
     visited: list[str] = []
-    found = explain_trajectory(
-        default_model, asked, step, target, on_step=lambda each: visited.append(each.id)
-    )
+    found = explain_trajectory(default_model, asked, step, on_step=lambda each: visited.append(each.id))
+    assert found.target_name == "answer"
     models = [each.id for each in asked.steps if each.kind == "model"]
     assert visited == models[::-1] == list(found.steps)
     assert found.imbalance() < 1e-6
