@@ -22,8 +22,8 @@ from .upsert import insert_new
 Shared = Link | DocumentRow
 Columns = Callable[[], Mapping[str, Any]]
 
-_REMEMBERED = 200_000
-"""Digests a process remembers, about 30 MB; then it starts over."""
+_REMEMBERED = 50_000
+"""Digests a process remembers, about 7 MB; then it starts over."""
 
 _TABLES: tuple[type[Shared], ...] = (MessageRow, TokenChunkRow, TextChunkRow, DocumentRow)
 
