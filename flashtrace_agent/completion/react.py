@@ -168,7 +168,7 @@ def _after_value(text: str, start: int, end: int, kind: Kind) -> int:
     if kind in ("action", "input"):
         first, _ = _unfenced(text, *_trim(text, start, end))
         try:
-            return read_members(text[:end], first)[1]
+            return _members(text, first, end)[1]
         except JsonError:
             return start
     return start
@@ -245,7 +245,7 @@ def _arguments(text: str, given: Located | Range) -> tuple[ParsedArgument, ...]:
     """Return an input's members, or the whole of it as one argument where it is no JSON object."""
     start, end = given.inner if isinstance(given, Located) else given
     try:
-        members, stop = read_members(text[:end], start)
+        members, stop = _members(text, start, end)
         if not text[stop:end].strip(" \t\r\n`"):
             return tuple(
                 ParsedArgument(name, member.value, *member.inner) for name, member in members.items()
@@ -261,13 +261,23 @@ def _blob(text: str, start: int, end: int) -> tuple[Range, Located | Range] | No
     fence = _FENCE_OPEN.search(text, start, end)
     position = skip_space(text, fence.end() if fence else start)
     try:
-        members, _ = read_members(text[:end], position)
+        members, _ = _members(text, position, end)
     except JsonError:
         return None
     name = members.get("action")
     if name is None or not isinstance(name.value, str) or not name.value.strip():
         return None
     return name.inner, members.get("action_input", Located({}, name.end, name.end))
+
+
+def _members(text: str, start: int, end: int) -> tuple[dict[str, Located], int]:
+    """Read the JSON object at `start`, which must not reach beyond `end`; see `read_members`."""
+    if not text.startswith("{", start, end):
+        raise JsonError("There is no JSON object", start)
+    members, stop = read_members(text, start)
+    if stop > end:
+        raise JsonError("The JSON object goes on too far", end)
+    return members, stop
 
 
 def _thought(text: str, sections: list[Section], start: int, stop: int) -> Range | None:
