@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -133,7 +133,10 @@ class Recorder:
         Raises:
             SequenceError: if an activation is NaN or infinite.
         """
-        layers = [_assemble(parts, n_tokens) for parts in self._layers]
+        layers = []
+        for index in range(len(self._layers)):
+            layers.append(_assemble(self._layers[index], n_tokens))
+            self._layers[index] = _LayerParts()  # else every row would be held twice
         for index, layer in enumerate(layers):
             held = (layer.query, layer.key, layer.value, layer.residual)
             if not all(bool(torch.isfinite(tensor).all()) for tensor in held):
@@ -170,7 +173,8 @@ class Recorder:
         if len(self._local):
             # (1, H, chunk, d_h) -> (H, rows in chunk, d_h)
             parts.query.append(call.query[0].index_select(1, self._local.to(call.query.device)))
-        parts.last_call = call
+        # Its queries of rows nobody asked for would weigh more than all that is kept.
+        parts.last_call = replace(call, query=call.query[:, :, :0].clone())
 
     def _on_residual(self, index: int, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if len(self._local):
@@ -190,15 +194,19 @@ def _assemble(parts: _LayerParts, n_tokens: int) -> LayerCapture:
     assert call is not None
     assert call.key.shape[2] == n_tokens, "keys of the whole sequence reach the attention function"
     return LayerCapture(
-        query=torch.cat(parts.query, dim=1),
+        query=_joined(parts.query, dim=1),
         key=call.key[0],
         value=call.value[0],
-        residual=torch.cat(parts.residual, dim=0),
-        row_scale=torch.cat(parts.row_scale) if parts.row_scale else None,
+        residual=_joined(parts.residual, dim=0),
+        row_scale=_joined(parts.row_scale, dim=0) if parts.row_scale else None,
         scaling=call.scaling,
         window=call.window,
         softcap=call.softcap,
     )
+
+
+def _joined(parts: list[Tensor], dim: int) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=dim)
 
 
 def norm_epsilon(norm: nn.Module) -> float:
