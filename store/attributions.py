@@ -23,10 +23,12 @@ from .column_types import compact_json
 from .documents import read_documents, write_document
 from .schema import AttributionRow, StepRow
 from .shared_rows import SharedRows
+from .shares import add_shares, forget_shares, summaries_of
 from .token_chains import TokenSequences, read_texts, write_ids, write_texts
 from .upsert import insert_or_replace
 
-_STEP_KIND = select(StepRow.kind).where(StepRow.id == bindparam("id"))
+_TRACE_OF_STEP = select(StepRow.trace_id).where(StepRow.id == bindparam("id"))
+_STORED = select(AttributionRow.id).where(AttributionRow.id == bindparam("id"))
 
 
 def write_attribution_row(
@@ -37,7 +39,8 @@ def write_attribution_row(
     Raises:
         StoreError: if the step is not stored.
     """
-    if connection.scalar(_STEP_KIND, {"id": step_id}) is None:
+    trace_id = connection.scalar(_TRACE_OF_STEP, {"id": step_id})
+    if trace_id is None:
         raise StoreError(f"Step {step_id} is not in the store: write the step before its attributions.")
     hops = [pack_scores(hop.scores) for hop in attribution.hops]
     scores = pack_scores(attribution.scores)
@@ -65,7 +68,14 @@ def write_attribution_row(
         "hop_scores": b"".join(hops),
     }
     shared.flush()
+    is_new = connection.scalar(_STORED, {"id": row["id"]}) is None
+    if not is_new:
+        forget_shares(connection, trace_id)
     insert_or_replace(connection, AttributionRow, [row])
+    summaries = (
+        [(attribution.target_name, summarize(stored))] if is_new else summaries_of(connection, trace_id)
+    )
+    add_shares(connection, trace_id, summaries)
     return str(row["id"])
 
 

@@ -32,6 +32,7 @@ from .schema import (
     TextChunkRow,
     TokenChunkRow,
 )
+from .shares import wrong_shares
 from .token_chains import LINK_LENGTH
 from .totals import wrong_totals
 
@@ -64,6 +65,8 @@ def find_problems(session: Session) -> Iterator[Problem]:
     yield from _attribution_problems(session, lengths)
     for trace_id in wrong_totals(session.connection()):
         yield Problem("traces", trace_id, "what is stated of its steps does not follow from them")
+    for trace_id in wrong_shares(session.connection()):
+        yield Problem("traces", trace_id, "its shares do not follow from its attributions")
 
 
 class _Lengths:

@@ -24,6 +24,7 @@ from .schema import (
     TokenChunkRow,
     TraceRow,
 )
+from .shares import add_shares, forget_shares, summaries_of
 from .totals import refresh_totals
 
 Shared = Link | DocumentRow
@@ -114,9 +115,11 @@ def _delete_steps(connection: Connection, trace_id: str, step_ids: Sequence[str]
         for owner, row_type, column in owned:
             query = select(column).where(owner.in_(batch), column.is_not(None)).distinct()
             referred[row_type].update(digest for digest in connection.scalars(query) if digest)
+    forget_shares(connection, trace_id)
     for batch in batches(step_ids):
         # Their attributions, trajectories, jobs and annotations go with them.
         connection.execute(delete(StepRow).where(StepRow.id.in_(batch)))
+    add_shares(connection, trace_id, summaries_of(connection, trace_id))
     left = select(StepRow.input_digest, StepRow.output_digest).where(StepRow.trace_id == trace_id)
     still = past_of(connection, MessageRow, {head for heads in connection.execute(left) for head in heads})
     unlink_trace(connection, trace_id, past_of(connection, MessageRow, referred[MessageRow]).keys() - still)

@@ -6,8 +6,7 @@ shares) ask whether some step of the trace agrees, and ``!=`` and ``not`` whethe
 a user wrote only ever becomes a bound parameter.
 
 Each condition is a comparison of the traces' own indexed columns, or an `IN` over the trace ids an
-index finds; none asks every trace about its steps. Only shares are correlated (`EXISTS`): a listing
-walks the traces newest first and stops at its limit.
+index finds; none asks every trace about its steps.
 """
 
 from __future__ import annotations
@@ -187,7 +186,6 @@ class _Compiler:
         if match is None or match[2]:
             raise self._mistake(node.number, "a share is a number from 0 to 1, as in 0.5.")
         return share_condition(
-            self._dialect,
             segment=node.segment.text,
             target=None if node.target is None else node.target.text,
             compare=_COMPARE[node.operator.text],

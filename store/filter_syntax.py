@@ -6,7 +6,7 @@
     condition = FIELD ("=" | "!=" | "<" | "<=" | ">" | ">=" | "~") VALUE
               | FIELD ["not"] "in" "(" VALUE ("," VALUE)* ")"
               | ("since" | "before") VALUE
-              | "segment" NAME "share" ("=" | … | ">=") NUMBER ["of" "target" NAME]
+              | "segment" NAME "share" ("<" | "<=" | ">" | ">=") NUMBER ["of" "target" NAME]
 
 A value is quoted text ('it''s', "so"), a number with or without a unit (4000, 7d, 1.5s) or a bare
 word. Words of the language are recognized in any case. What fields there are, and what they may be
@@ -31,6 +31,7 @@ MAX_CONDITIONS = 200
 MAX_VALUES = 500
 MAX_DEPTH = 50
 
+ORDERS = ("<", "<=", ">", ">=")
 OPERATORS = ("=", "!=", "<", "<=", ">", ">=", "~")
 
 _TOKEN = re.compile(
@@ -219,7 +220,7 @@ class _Parser:
         if not word.is_word("share"):
             raise self._error(word, "`share` is missing; write segment tool_result share > 0.5.")
         self._take()
-        operator = self._operator(OPERATORS[:-1])
+        operator = self._operator(ORDERS)
         number = self._value("0.5")
         target = None
         if self._peek().is_word("of"):

@@ -248,6 +248,25 @@ class TrajectoryRow(Base):
     data: Mapped[Any] = mapped_column(Json)
 
 
+class ShareRow(Base):
+    """How much a trace's attributions of a target draw on a segment; see `flashtrace_agent.store.shares`.
+
+    `trace_id` is no foreign key, because deleting a trace finds these rows through its attributions
+    and so needs no index from traces, which would double the table.
+    """
+
+    __tablename__ = "trace_shares"
+
+    segment: Mapped[str] = mapped_column(Label, primary_key=True)
+    target: Mapped[str] = mapped_column(Label, primary_key=True)
+    trace_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    least: Mapped[float] = mapped_column(Double)
+    most: Mapped[float] = mapped_column(Double)
+    times: Mapped[int]
+
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - read once by SQLAlchemy
+
+
 class AnnotationRow(Base):
     """What somebody says about a trace, or about a step or span of it."""
 

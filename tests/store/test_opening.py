@@ -110,6 +110,7 @@ def test_an_older_store_is_upgraded_with_its_content(store_url: str) -> None:
                 "trajectories",
                 "workers",
                 "annotations",
+                "trace_shares",
                 "trace_facets",
                 "jobs",
                 "message_traces",

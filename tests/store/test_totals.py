@@ -122,6 +122,8 @@ INDEXED = {
     "label = bad": "SEARCH annotations USING COVERING INDEX ix_annotations_label_trace_id",
     "score < 0.5": "SEARCH annotations USING COVERING INDEX ix_annotations_score_trace_id",
     "who = x": "SEARCH annotations USING COVERING INDEX ix_annotations_who_trace_id",
+    "segment system share > 0.5": "USING PRIMARY KEY (segment=? AND target=?)",
+    "segment system share < 0.5 of target answer": "USING PRIMARY KEY (segment=? AND target=?)",
     "text ~ 'red sofas'": "SCAN message_words VIRTUAL TABLE INDEX",
 }
 
