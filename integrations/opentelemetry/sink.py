@@ -184,18 +184,18 @@ class SpanSink:
     def _store_runs(self, work: Sequence[_Work], *, force: bool) -> None:
         traces: list[Trace] = []
         steps: list[Step] = []
+        gone: list[str] = []
         for run, trace in ((item.run, item.trace) for item in work):
             if trace is None:
                 continue
-            whole = not run.dropped or run.stored_as is None
-            if whole and run.stored_as is not None:
-                # A tool's own span came after its result, in whose place it is.
-                gone = run.steps - {step.id for step in trace.steps}
-                if gone:
-                    self._store.delete_steps(sorted(gone))
-            if whole:  # else the spans at hand are not the whole run
+            if not run.dropped or run.stored_as is None:  # else the spans at hand are not the whole run
                 traces.append(trace)
+                gone += run.steps - {step.id for step in trace.steps}
             steps += trace.steps
+        if gone:  # a tool's own span came after its result
+            self._store.delete_steps(gone)
+        for step_id in gone:
+            self._written.pop(step_id, None)
         self._write(traces, steps, force=force)
         for item in work:
             for trace_id in item.run.replaced:

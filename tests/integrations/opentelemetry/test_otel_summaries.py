@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from otel_collector import Collector
 from otel_recordings import all_traces
-from otel_spans import TRACE, called, chat, said, span
+from otel_spans import TRACE, answered, called, chat, said, span
 
 from flashtrace_agent.attribution import Attribution, Hop
 from flashtrace_agent.integrations.opentelemetry.journal import Journal, journal_path
@@ -156,3 +156,34 @@ def test_a_backend_that_is_not_there_is_one_sentence(store: Store, explained: Tr
     assert "check --endpoint" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert _send(store).returncode == 2
+
+
+def test_a_late_span_takes_nothing_from_the_other_steps(store: Store, sink: SpanSink) -> None:
+    """A tool's own span replaces the step its answer had stood for; remarks and attributions stay."""
+    history = [said("user", "add"), called("add", {"a": 1}), answered("2")]
+    sink.receive(
+        [
+            span(1, AGENT),
+            span(2, chat(history[:1], called("add", {"a": 1})), parent=1),
+            span(4, chat(history, said("assistant", "2")), parent=1),
+        ]
+    )
+    (before,) = all_traces(store)
+    stand_in = next(step for step in before.steps if step.kind == "tool")
+    asked = before.steps[0]
+    store.write_attribution(asked.id, attribution())
+    store.annotate(before.id, who="ada", label="good")
+    store.annotate(before.id, who="ada", step_id=asked.id, score=1.0)
+    tool = {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": "add",
+        "gen_ai.tool.call.id": "call_0",
+        "gen_ai.tool.call.result": "2",
+    }
+    sink.receive([span(3, tool, parent=1)])
+    (after,) = all_traces(store)
+    assert after.id == before.id
+    assert [step.kind for step in after.steps] == ["model", "tool", "model"]
+    assert stand_in.id not in {step.id for step in after.steps}
+    assert len(store.get_attributions(asked.id)) == 1
+    assert [remark.step_id for remark in store.annotations(after.id)] == [None, asked.id]
