@@ -19,6 +19,7 @@ from flashtrace_agent.annotation import Annotation
 from flashtrace_agent.attribution import Attribution
 from flashtrace_agent.errors import StoreError
 from flashtrace_agent.trace import Step, Trace
+from flashtrace_agent.trajectory import Trajectory
 
 from .column_types import compact_json
 from .plain import step_from_dict, step_to_dict, trace_from_dict, trace_to_dict
@@ -26,9 +27,9 @@ from .store import Store
 
 FORMAT = "flashtrace-agent traces"
 VERSION = 2
-"""Version 1 had no annotations."""
+"""Version 1 had no annotations and no trajectories."""
 
-Item = Trace | Step | Annotation | tuple[str, Attribution]
+Item = Trace | Step | Annotation | Trajectory | tuple[str, Attribution]
 
 _LONGEST_HEADER = 4096
 _PAGE = 100
@@ -43,10 +44,12 @@ class Counts:
     steps: int = 0
     attributions: int = 0
     annotations: int = 0
+    trajectories: int = 0
 
     def __str__(self) -> str:
         counted = [f"{self.traces} traces", f"{self.steps} steps", f"{self.attributions} attributions"]
         counted += [f"{self.annotations} annotations"] if self.annotations else []
+        counted += [f"{self.trajectories} trajectories"] if self.trajectories else []
         return f"{', '.join(counted[:-1])} and {counted[-1]}"
 
     def to_dict(self) -> dict[str, int]:
@@ -96,12 +99,15 @@ def import_jsonl(store: Store, path: Path) -> Counts:
     steps: list[Step] = []
     attributions: list[tuple[str, Attribution]] = []
     annotations: list[Annotation] = []
+    trajectories: list[Trajectory] = []
 
     def flush() -> None:
         store.write_steps(steps)
         store.write_attributions(attributions)
         store.write_annotations(annotations)
-        for written in (steps, attributions, annotations):
+        for trajectory in trajectories:
+            store.write_trajectory(trajectory)
+        for written in (steps, attributions, annotations, trajectories):
             written.clear()
 
     for item in _read(path):
@@ -114,10 +120,13 @@ def import_jsonl(store: Store, path: Path) -> Counts:
         elif isinstance(item, Annotation):
             counts.annotations += 1
             annotations.append(item)
+        elif isinstance(item, Trajectory):
+            counts.trajectories += 1
+            trajectories.append(item)
         else:
             counts.attributions += 1
             attributions.append(item)
-        if len(steps) + len(attributions) + len(annotations) >= _BATCH:
+        if len(steps) + len(attributions) + len(annotations) + len(trajectories) >= _BATCH:
             flush()
     flush()
     return counts
@@ -148,6 +157,9 @@ def _records(store: Store, where: str | None, counts: Counts) -> Iterator[dict[s
         for annotation in store.annotations(trace_id):
             counts.annotations += 1
             yield {"annotation": annotation.to_dict()}
+        for trajectory in store.get_trajectories(trace_id):
+            counts.trajectories += 1
+            yield {"trajectory": trajectory.to_dict()}
     yield {"end": counts.to_dict()}
 
 
@@ -168,7 +180,7 @@ def _read_lines(path: Path, lines: Iterator[str]) -> Iterator[Item]:
         try:
             record = json.loads(line)
             if "end" in record:
-                if {"annotations": 0, **record["end"]} != counts.to_dict():
+                if {"annotations": 0, "trajectories": 0, **record["end"]} != counts.to_dict():
                     raise ValueError("its counts disagree")
                 return
             if "trace" in record:
@@ -180,6 +192,9 @@ def _read_lines(path: Path, lines: Iterator[str]) -> Iterator[Item]:
             elif "annotation" in record:
                 counts.annotations += 1
                 yield Annotation.from_dict(record["annotation"])
+            elif "trajectory" in record:
+                counts.trajectories += 1
+                yield Trajectory.from_dict(record["trajectory"])
             else:
                 counts.attributions += 1
                 yield record["of"], Attribution.from_dict(record["attribution"])

@@ -49,7 +49,12 @@ def test_a_round_trip_is_exact(filled: Store, tmp_path: Path) -> None:
     """Every row of the new store is the old one's."""
     path = tmp_path / "traces.jsonl"
     counts = export_jsonl(filled, path)
-    assert counts.to_dict() == {"traces": 3, "steps": 9, "attributions": 3, "annotations": 0}
+    read = counts.to_dict()
+    assert {name: count for name, count in read.items() if count} == {
+        "traces": 3,
+        "steps": 9,
+        "attributions": 3,
+    }
     with other_store(tmp_path) as other:
         assert import_jsonl(other, path).to_dict() == counts.to_dict()
         assert import_jsonl(other, path).to_dict() == counts.to_dict()
