@@ -142,7 +142,7 @@ class Attributor:
                 method=method,
                 model=self.model_name,
                 target_name=",".join(str(span) for span in request.target),
-                settings=settings,
+                settings=settings | ({"picked": result.picked} if result.picked else {}),
             )
             for request, result in zip(requests, results, strict=True)
         ]

@@ -14,7 +14,7 @@ row-wise factor is fixed, so it scales the row weights and the rows of W_O.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -63,7 +63,7 @@ def hop_totals(
     capture: Capture,
     weights: Tensor,
     *,
-    first_layer: int = 0,
+    layer_weights: Sequence[float] | None = None,
     measure: Measure = l1_proximity,
 ) -> Tensor:
     """Return each token's total over layers for each target.
@@ -71,7 +71,7 @@ def hop_totals(
     Args:
         capture: what a forward left behind, with R rows.
         weights: float (M, R), one row per target, ≥ 0. Only their ratios matter.
-        first_layer: layers below it count nothing.
+        layer_weights: how much each layer counts, ≥ 0; None for all alike.
         measure: how near a token's contribution is to the target.
 
     Returns:
@@ -84,9 +84,10 @@ def hop_totals(
     scaled = torch.where(sums > 0, weights.double() / sums.clamp_min(1e-300), 0.0).float()[:, used]  # (M, R')
     if not len(used):
         return totals
-    modules = family.layers(model)
-    for layer, module in list(zip(capture.layers, modules, strict=True))[first_layer:]:
-        totals += _affordable_scores(layer, capture.rows, used, scaled, family, module, measure)
+    factors = [1.0] * len(capture.layers) if layer_weights is None else layer_weights
+    for layer, module, factor in zip(capture.layers, family.layers(model), factors, strict=True):
+        if factor:
+            totals += factor * _affordable_scores(layer, capture.rows, used, scaled, family, module, measure)
     return totals
 
 

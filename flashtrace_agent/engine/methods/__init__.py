@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from ...errors import FlashTraceError
 from .ablation import Ablation
+from .auto import Auto
 from .base import Method, MethodResult
 from .contrast import Contrast
 from .flashtrace import FlashTrace
 from .gradient import GradientTimesInput
 from .ifr import InformationFlowRoutes
 from .ifr_tokenwise import TokenwiseInformationFlowRoutes
-from .late import Late
+from .late import Late, Ramp
 
 METHODS: dict[str, type[Method]] = {
     method.name: method
     for method in (
+        Auto,
         FlashTrace,
         Late,
+        Ramp,
         InformationFlowRoutes,
         TokenwiseInformationFlowRoutes,
         GradientTimesInput,

@@ -25,10 +25,12 @@ class MethodResult:
     Attributes:
         scores: float64 (N,), sums to 1 over the sources (all zero if nothing reaches them).
         hops: the passes that led there.
+        picked: the method that gave them, where the one asked for picks another.
     """
 
     scores: npt.NDArray[np.float64]
     hops: tuple[Hop, ...]
+    picked: str = ""
 
 
 class Method(ABC):

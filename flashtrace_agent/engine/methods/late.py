@@ -39,9 +39,20 @@ class Late(FlashTrace):
                 attributor.family,
                 capture,
                 weights,
-                first_layer=len(capture.layers) // 2,
+                layer_weights=self.layer_weights(len(capture.layers)),
                 measure=signed_alignment,
             )
+
+    def layer_weights(self, count: int) -> list[float]:
+        """Return how much each of `count` layers counts."""
+        return [float(index >= count // 2) for index in range(count)]
+
+
+class Ramp(Late):
+    name = "ramp"
+
+    def layer_weights(self, count: int) -> list[float]:
+        return [(index + 1) / count for index in range(count)]
 
 
 def signed_alignment(

@@ -15,7 +15,7 @@ from .base import Puzzle, Task
 
 NAMES = tuple(f"{letter}{digit}" for letter in "abcdef" for digit in range(4))
 NUMBERS = tuple(str(value) for value in range(10, 34))
-WORDS = (*NAMES, *NUMBERS, "set", "=", ".", "value", "of", "?")
+WORDS = (*NAMES, *NUMBERS, "set", ".", "value", "of", "?")
 CHAINS = 3
 LENGTH = 4
 
@@ -35,14 +35,14 @@ class Chains:
     @property
     def prompt(self) -> str:
         """The user's message."""
-        body = "".join(f" set {name} = {value} ." for name, value in self.statements)
+        body = "".join(f" set {name} {value} ." for name, value in self.statements)
         return f"{body} value of {self.chain[0]} ?"
 
     @property
     def reasoning(self) -> str:
         """Every step of the chain, from the asked name to its number."""
         pairs = zip(self.chain, self.chain[1:], strict=False)
-        return "".join(f" {name} = {value} ." for name, value in pairs)
+        return "".join(f" {name} {value} ." for name, value in pairs)
 
     def about(self, name: str) -> Chains:
         """Ask for another name of the same statements."""
@@ -83,7 +83,7 @@ class Chain(Task):
         pairs = zip(drawn.chain, drawn.chain[1:], strict=False)
         return Puzzle(
             messages=(Message("user", drawn.prompt),),
-            evidence=tuple(f" {name} = {value}" for name, value in pairs),
+            evidence=tuple(f" {name} {value}" for name, value in pairs),
             answer=(drawn.chain[-1],),
             max_new_tokens=4 * LENGTH + 8,
         )

@@ -1,0 +1,40 @@
+"""The default: the method that measured best, by what is known of a request.
+
+The table comes from `benchmarks/FAITHFULNESS.md`, which ``flashtrace-agent eval`` writes; it is chosen on
+tasks marked ``held_in`` and confirmed on the others. An `Attribution` says under ``settings["picked"]``
+which method it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..request import Request
+from .base import Method, MethodResult
+from .late import Late
+
+if TYPE_CHECKING:
+    from ..attributor import Attributor
+    from ..capture import Capture
+
+
+class Auto(Method):
+    """The best method measured."""
+
+    name = "auto"
+    passes = Late.passes
+
+    def run(
+        self,
+        attributor: Attributor,
+        input_ids: Sequence[int],
+        requests: Sequence[Request],
+        hops: int,
+        capture: Capture | None = None,
+    ) -> list[MethodResult]:
+        """Score every request with the method picked; see `Method.run`."""
+        picked = Late()
+        results = picked.run(attributor, input_ids, requests, hops, capture)
+        return [replace(result, picked=picked.name) for result in results]
