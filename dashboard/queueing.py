@@ -12,7 +12,10 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from flashtrace_agent.attribution import Attribution
 from flashtrace_agent.store import JobState
+from flashtrace_agent.store.attributions import asked_hops
+from flashtrace_agent.store.job_queue import job_id
 from flashtrace_agent.trace import Step
 
 from .data import open_store, store_option
@@ -58,6 +61,32 @@ def request(step: Step, target: str | None) -> None:
     job_id = queue.enqueue(step.id, None if target is None else [target], priority=PRIORITY)
     queue.retry(job_id)
     _declined().discard((step.id, target))
+
+
+def request_check(step: Step, attribution: Attribution) -> None:
+    """Have an attribution computed again by a worker, and checked."""
+    queue = open_store().jobs
+    job_id = queue.enqueue(
+        step.id,
+        [attribution.target_name],
+        method=attribution.method,
+        hops=asked_hops(attribution),
+        priority=PRIORITY,
+        check=True,
+    )
+    queue.retry(job_id)
+
+
+def find_check(step: Step, attribution: Attribution) -> JobState | None:
+    """Return the job that checks an attribution, or None."""
+    wanted = job_id(
+        step.id,
+        [attribution.target_name],
+        method=attribution.method,
+        hops=asked_hops(attribution),
+        check=True,
+    )
+    return next((job for job in open_store().jobs.of_step(step.id) if job.id == wanted), None)
 
 
 def find_job(step: Step, target: str | None) -> JobState | None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from flashtrace_agent.attribution import Attribution
+from flashtrace_agent.dashboard.checking import show_check
 from flashtrace_agent.dashboard.data import attribute_command, open_store, open_trace, position_of
 from flashtrace_agent.dashboard.heatmap import heatmap
 from flashtrace_agent.dashboard.links import TRACE, asked, query, settle
@@ -122,6 +123,7 @@ def _show_picture(trace: Trace, step: Step, attributions: Sequence[Attribution],
         st.session_state[f"why-step-{trace.id}"] = step_id
         st.session_state[_target_key(step_id)] = target
 
+    show_check(step, shown)
     heatmap(
         shown,
         key=f"heatmap-{step.id}",

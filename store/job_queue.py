@@ -51,6 +51,7 @@ class Job:
         attempts: how often it has been leased, this time included.
         lease: proves that it is still ours.
         tokens: how long the step's sequence is.
+        check: whether the results are to be checked as well (`flashtrace_agent.check`).
     """
 
     id: str
@@ -62,6 +63,7 @@ class Job:
     attempts: int
     lease: str
     tokens: int
+    check: bool
 
 
 class JobQueue:
@@ -95,6 +97,7 @@ class JobQueue:
         hops: int = 1,
         priority: int = 0,
         max_attempts: int = 5,
+        check: bool = False,
     ) -> str:
         """Queue the attribution of a stored step and return the job's id.
 
@@ -104,7 +107,13 @@ class JobQueue:
             StoreError: if the step is not stored.
         """
         return self.enqueue_steps(
-            [step_id], targets, method=method, hops=hops, priority=priority, max_attempts=max_attempts
+            [step_id],
+            targets,
+            method=method,
+            hops=hops,
+            priority=priority,
+            max_attempts=max_attempts,
+            check=check,
         )[0]
 
     def enqueue_steps(
@@ -116,6 +125,7 @@ class JobQueue:
         hops: int = 1,
         priority: int = 0,
         max_attempts: int = 5,
+        check: bool = False,
     ) -> list[str]:
         """Queue the attribution of several stored steps, all or none; return the jobs' ids. See `enqueue`."""
         with self._write() as connection:
@@ -127,6 +137,7 @@ class JobQueue:
                 hops=hops,
                 priority=priority,
                 max_attempts=max_attempts,
+                check=check,
             )
 
     def enqueue_where(
@@ -250,6 +261,7 @@ class JobQueue:
                             row.attempts + 1,
                             lease,
                             row.tokens or 0,
+                            row.wants_check,
                         )
                     )
         return taken
@@ -355,6 +367,7 @@ def write_job_rows(
     hops: int = 1,
     priority: int = 0,
     max_attempts: int = 5,
+    check: bool = False,
 ) -> list[str]:
     """Queue the attribution of stored steps, inside a write transaction; see `JobQueue.enqueue_steps`."""
     for batch in batches(step_ids):
@@ -362,17 +375,22 @@ def write_job_rows(
         for step_id in batch:
             if step_id not in stored:
                 raise StoreError(f"Step {step_id} is not in the store: write the step before queueing it.")
-    rows = [_new_row(each, targets, method, hops, priority, max_attempts) for each in step_ids]
+    rows = [_new_row(each, targets, method, hops, priority, max_attempts, check) for each in step_ids]
     insert_new(connection, JobRow, rows)
     return [str(row["id"]) for row in rows]
 
 
 def job_id(
-    step_id: str, targets: Sequence[str] | None = None, *, method: str = "flashtrace", hops: int = 1
+    step_id: str,
+    targets: Sequence[str] | None = None,
+    *,
+    method: str = "flashtrace",
+    hops: int = 1,
+    check: bool = False,
 ) -> str:
     """Return the id of the job that a request is: the same request is the same job."""
     wanted = None if targets is None else sorted(set(targets))
-    key = compact_json([step_id, wanted, method, hops])
+    key = compact_json([step_id, wanted, method, hops, *(["check"] if check else [])])
     return hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
 
 
@@ -390,15 +408,22 @@ def _later(seconds: float) -> datetime:
 
 
 def _new_row(
-    step_id: str, targets: Sequence[str] | None, method: str, hops: int, priority: int, max_attempts: int
+    step_id: str,
+    targets: Sequence[str] | None,
+    method: str,
+    hops: int,
+    priority: int,
+    max_attempts: int,
+    check: bool,
 ) -> dict[str, object]:
     now = utc_now()
     return {
-        "id": job_id(step_id, targets, method=method, hops=hops),
+        "id": job_id(step_id, targets, method=method, hops=hops, check=check),
         "step_id": step_id,
         "targets": None if targets is None else sorted(set(targets)),
         "method": method,
         "hop_count": hops,
+        "wants_check": check,
         "priority": priority,
         "status": "queued",
         "attempts": 0,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Double, ForeignKey, Index, LargeBinary, MetaData, text
+from sqlalchemy import BigInteger, Double, ForeignKey, Index, LargeBinary, MetaData, false, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from .column_types import Digest, Id, Json, Label, UtcTime
@@ -305,6 +305,7 @@ class JobRow(Base):
     targets: Mapped[Any] = mapped_column(Json, nullable=True)
     method: Mapped[str] = mapped_column(Label)
     hop_count: Mapped[int]
+    wants_check: Mapped[bool] = mapped_column(server_default=false())
     priority: Mapped[int]
     status: Mapped[str] = mapped_column(Label)
     attempts: Mapped[int]

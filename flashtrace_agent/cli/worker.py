@@ -104,7 +104,8 @@ class _Explainer:
 
         if self._attributor is None:
             self._attributor = load_attributor(self._model, step.model, self._dtype, self._device)
-        return explain_step(self._attributor, step, job.targets, hops=job.hops, method=job.method)
+        found = explain_step(self._attributor, step, job.targets, hops=job.hops, method=job.method)
+        return [one.check(self._attributor) for one in found] if job.check else found
 
 
 @contextmanager

@@ -363,3 +363,13 @@ def test_taking_a_job_sorts_no_queue(empty_copy: str) -> None:
             plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query[0]}", query[1])]
     assert "USING INDEX ix_jobs_open" in plan[0]
     assert not any("TEMP B-TREE" in line for line in plan), plan
+
+
+def test_a_check_is_a_request_of_its_own(store: Store) -> None:
+    """The same attribution asked for with and without a check are two jobs, and the worker can tell."""
+    (step,) = record(store)
+    plain = store.jobs.enqueue(step.id, ["answer"])
+    checked = store.jobs.enqueue(step.id, ["answer"], check=True)
+    assert plain != checked
+    leased = {job.id: job.check for job in store.jobs.lease("w", count=2)}
+    assert leased == {plain: False, checked: True}

@@ -11,14 +11,13 @@ from .flashtrace import FlashTrace
 from .gradient import GradientTimesInput
 from .ifr import InformationFlowRoutes
 from .ifr_tokenwise import TokenwiseInformationFlowRoutes
-from .late import Late, Ramp
+from .ramp import Ramp
 
 METHODS: dict[str, type[Method]] = {
     method.name: method
     for method in (
         Auto,
         FlashTrace,
-        Late,
         Ramp,
         InformationFlowRoutes,
         TokenwiseInformationFlowRoutes,

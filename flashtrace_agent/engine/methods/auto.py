@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..request import Request
 from .base import Method, MethodResult
-from .late import Late
+from .ramp import Ramp
 
 if TYPE_CHECKING:
     from ..attributor import Attributor
@@ -24,7 +24,7 @@ class Auto(Method):
     """The best method measured."""
 
     name = "auto"
-    passes = Late.passes
+    passes = Ramp.passes
 
     def run(
         self,
@@ -35,6 +35,6 @@ class Auto(Method):
         capture: Capture | None = None,
     ) -> list[MethodResult]:
         """Score every request with the method picked; see `Method.run`."""
-        picked = Late()
+        picked = Ramp()
         results = picked.run(attributor, input_ids, requests, hops, capture)
         return [replace(result, picked=picked.name) for result in results]
