@@ -240,6 +240,40 @@ def test_any_conversation_tiles_in_llamas_template(
     check_contents(messages, pieces, printed)
 
 
+LIKE_QWEN25 = """{%- set own = messages and messages[0].role == 'system' -%}
+<|im_start|>system
+{{ messages[0].content if own else 'You are a helpful model.' }}
+{%- if tools %}\n\n# Tools\n
+{%- for tool in tools %}\n{{ tool | tojson }}{% endfor %}\n</tools>{% endif -%}
+<|im_end|>\n
+{%- for m in messages %}
+{%- if m.role == 'tool' %}
+{%- if loop.first or messages[loop.index0 - 1].role != 'tool' %}{{ '<|im_start|>user' }}{% endif -%}
+{{ '\n<tool_response>\n' + m.content + '\n</tool_response>' }}
+{%- if loop.last or messages[loop.index0 + 1].role != 'tool' %}{{ '<|im_end|>\n' }}{% endif %}
+{%- elif not (loop.first and own) %}
+{{- '<|im_start|>' + m.role }}{% if m.content or not m.tool_calls %}{{ '\n' + m.content }}{% endif %}
+{%- for call in m.tool_calls or [] %}
+{{- '\n<tool_call>\n{"name": "' + call.function.name + '", "arguments": ' }}
+{{- call.function.arguments | tojson }}{{ '}\n</tool_call>' }}
+{%- endfor %}{{ '<|im_end|>\n' }}
+{%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"""
+"""A template with the traits of Qwen2.5's: a system message where there is none, results gathered in one
+user turn, no reasoning."""
+
+
+@relaxed
+@given(messages=conversations.messages(), tools=conversations.tools)
+def test_any_conversation_tiles_in_a_template_like_qwen25s(
+    byte_tokenizer: Any, messages: list[Message], tools: list[ToolSchema]
+) -> None:
+    """A system message that the template makes up is the template's."""
+    pieces = render_and_cut(byte_tokenizer, messages, tools, LIKE_QWEN25)
+    check_contents(messages, pieces, lambda message: message.content)
+
+
 VARIABLES: list[dict[str, Any]] = [
     {},
     {"enable_thinking": True},
