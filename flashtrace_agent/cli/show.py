@@ -75,12 +75,15 @@ def show(
             _write_page(opened, trace, chosen, html)
             return
         summaries = opened.attribution_summaries(trace.id)
+        said = opened.annotations(trace.id)
     if as_json:
-        print_json(trace_json(trace, chosen, summaries))
+        shown = {each.id for each in chosen}
+        about = [each.to_dict() for each in said if each.step_id is None or each.step_id in shown]
+        print_json(trace_json(trace, chosen, summaries) | {"annotations": about})
         return
     from .trace_tree import trace_tree
 
-    open_console().print(trace_tree(trace, chosen, summaries))
+    open_console().print(trace_tree(trace, chosen, summaries, said))
 
 
 def _print_trajectory(trace: Trace, found: Trajectory, as_json: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from rich.text import Text
 from rich.tree import Tree
 
+from flashtrace_agent.annotation import Annotation
 from flashtrace_agent.message import ToolCall
 from flashtrace_agent.store.steps import count_tokens
 from flashtrace_agent.trace import Fidelity, Step, Trace
@@ -24,9 +25,17 @@ _TOP_SEGMENTS = 3
 _SMALLEST_SHARE = 0.01
 
 
-def trace_tree(trace: Trace, steps: Sequence[Step], summaries: Summaries) -> Tree:
-    """Return the tree of the chosen steps; numbers are positions in the whole trace."""
+def trace_tree(
+    trace: Trace, steps: Sequence[Step], summaries: Summaries, said: Sequence[Annotation] = ()
+) -> Tree:
+    """Return the tree of the chosen steps; numbers are positions in the whole trace.
+
+    `said` are the trace's annotations; those of other steps are left out.
+    """
     tree = Tree(_heading(trace))
+    for each in said:
+        if each.step_id is None:
+            tree.add(_remark(each))
     numbers = {step.id: number for number, step in enumerate(trace.steps, 1)}
     chosen = {step.id for step in steps}
     places: dict[str, Tree] = {}
@@ -35,6 +44,9 @@ def trace_tree(trace: Trace, steps: Sequence[Step], summaries: Summaries) -> Tre
         branch = above.add(_step_heading(numbers[step.id], step))
         places[step.id] = branch
         _add_details(branch, trace, step, summaries.get(step.id, []))
+        for each in said:
+            if each.step_id == step.id:
+                branch.add(_remark(each))
     if not steps:
         tree.add("no steps were recorded")
     return tree
@@ -73,6 +85,13 @@ def _new_messages_after(trace: Trace, step: Step) -> list[Any]:
         if other.kind == "model" and other.input[:known] == step.input:
             return other.input[known:]
     return []
+
+
+def _remark(annotation: Annotation) -> Text:
+    score = "" if annotation.score is None else f"{annotation.score:g}"
+    span = "" if annotation.span is None else f"tokens {annotation.span}"
+    said = " · ".join(part for part in (span, annotation.label, score, annotation.note) if part)
+    return Text.assemble((f"{one_line(annotation.who, 40)}: ", "magenta"), one_line(said, _TEXT_LIMIT))
 
 
 def _heading(trace: Trace) -> Text:

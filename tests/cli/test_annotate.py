@@ -41,3 +41,15 @@ def test_wrong_usage_is_refused(run: Run, trace: Trace) -> None:
     assert run("annotate", trace.id, "--label", "x", "--span", "3-9").exit_code == 2
     outcome = run("annotate", trace.id, "--label", "x", "--span", "3:9")
     assert (outcome.exit_code, "needs its step" in outcome.stderr) == (1, True)
+
+
+def test_show_has_what_is_said(run: Run, trace: Trace) -> None:
+    """At the trace, or at the step it is about."""
+    run("annotate", trace.id, "--label", "bad", "--who", "ada")
+    run("annotate", trace.id, "--step", "3", "--score", "0.5", "--note", "[red]x", "--who", "bob")
+    shown = run("show", trace.id).stdout
+    assert shown.index("ada: bad") < shown.index("1 model") < shown.index("bob: 0.5 · [red]x")
+    said = json.loads(run("show", trace.id, "--json").stdout)["annotations"]
+    assert [each["who"] for each in said] == ["ada", "bob"]
+    narrowed = run("show", trace.id, "--step", "1", "--json").stdout
+    assert [each["who"] for each in json.loads(narrowed)["annotations"]] == ["ada"]

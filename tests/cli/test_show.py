@@ -38,7 +38,7 @@ STEP_KEYS = [
 def test_json_has_the_promised_keys(run: Run, trace: Trace) -> None:
     """Scripts rely on them."""
     shown = json.loads(run("show", trace.id, "--json").stdout)
-    assert list(shown) == ["id", "name", "status", "session", "metadata", "steps"]
+    assert list(shown) == ["id", "name", "status", "session", "metadata", "steps", "annotations"]
     asking, tool, answering = shown["steps"]
     assert list(asking) == list(tool) == STEP_KEYS
     assert (asking["kind"], asking["fidelity"], asking["tokens"]) == ("model", "exact", 100)
