@@ -1,0 +1,75 @@
+"""The demo's own store reviewed: a line of its prompt that can go, proved by running the model without it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from ..conftest import Demo, command
+from ..dashboard.browser import ARGUMENTS, SCREENSHOTS, chromium
+
+pytestmark = [pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(900)]
+
+NOTE = "Keep these notes in step with the web site."
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the review's page is written."""
+    return tmp_path_factory.mktemp("review") / "review.html"
+
+
+@pytest.fixture(scope="module")
+def report(demo: Demo, page: Path) -> dict[str, Any]:
+    """The review of the demo's store, with the check on a few steps."""
+    outcome = command(
+        *("review", "--store", demo.store, "--yes", "--sample", "3", "--html", str(page), "--json"), timeout=800
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    found: dict[str, Any] = json.loads(outcome.stdout)
+    return found
+
+
+def test_a_line_of_the_demos_prompt_can_go_and_the_re_run_proves_it(report: dict[str, Any]) -> None:
+    dead = report["groups"][0]["dead_weight"]
+    assert dead["checked"]
+    by_text = {candidate["text"]: candidate for candidate in dead["candidates"]}
+    note = by_text[NOTE]
+    assert note["verdict"] == "removable"
+    assert note["check"]["changed"] == 0
+    assert len(note["check"]["steps"]) == 3
+    assert note["check"]["tokens"] >= 8
+    assert dead["tokens"] >= 8
+
+
+def test_what_the_model_needs_is_kept_though_attribution_finds_no_use_for_it(report: dict[str, Any]) -> None:
+    verdicts = {
+        candidate["text"] or candidate["segment"]: candidate["verdict"]
+        for candidate in report["groups"][0]["dead_weight"]["candidates"]
+    }
+    assert verdicts["example:1"] == "needed"
+
+
+def test_the_calls_to_tools_that_do_not_exist_are_explained(report: dict[str, Any]) -> None:
+    """Asked for a sofa's colour, the model calls a tool named `sofa`: the user's own word."""
+    sofa = next(call for call in report["groups"][0]["tools"]["unknown_calls"] if call["name"] == "sofa")
+    assert sofa["sources"][0]["segment"] == "user"
+    assert "colour" in sofa["sources"][0]["text"]
+    assert sofa["sources"][0]["above_chance"]
+
+
+@pytest.mark.browser
+def test_the_page_of_the_real_run_is_drawn(report: dict[str, Any], page: Path) -> None:
+    """Its picture is docs/review.png."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
+        drawn = browser.new_page(viewport={"width": 1280, "height": 1020})
+        drawn.goto(page.as_uri())
+        assert drawn.get_by_text(NOTE).count() >= 2
+        SCREENSHOTS.mkdir(exist_ok=True)
+        drawn.screenshot(path=SCREENSHOTS / "review-demo.png")
+        browser.close()
