@@ -221,7 +221,7 @@ def _print(report: Report) -> None:
     from flashtrace_agent.review.render_terminal import render_terminal
 
     console = open_console()
-    for part in render_terminal(describe(report)):
+    for part in render_terminal(describe(report), console.width):
         console.print(part)
 
 

@@ -177,7 +177,7 @@ def _dead_weight(group: GroupReport) -> Section:
         )
     section.blocks.append(
         Table(
-            ("line", "where", "tokens", "steps run", "likelihood of the action", "other action", "verdict"),
+            ("line", "where", "tokens", "runs", "likelihood", "changed", "verdict"),
             rows,
         )
     )
@@ -287,7 +287,7 @@ def _rows(rows: Sequence[Row], kinds: Sequence[Kind]) -> Table:
         else:
             cells.append(row.steps)
         made.append(cells)
-    return Table(columns, made)
+    return Table(columns, made, optional=frozenset({"by chance", "mattered", "steps"}))
 
 
 def _count(count: int, noun: str) -> str:

@@ -52,6 +52,7 @@ class Table:
         columns: titles.
         rows: cells, as many as columns; None is an empty cell.
         wide: index of the column that takes the room there is.
+        optional: titles of columns that a narrow terminal leaves out.
         links: for each row the trace, step and target it speaks of; empty where rows have none.
     """
 
@@ -59,6 +60,7 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     wide: int = 0
     links: Sequence[tuple[str, str, str]] = ()
+    optional: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

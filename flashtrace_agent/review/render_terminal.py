@@ -13,11 +13,14 @@ if TYPE_CHECKING:
 
 _STYLES = {"good": "green", "bad": "red", "dim": "dim", "plain": ""}
 _MOST_ROWS = 40
+_WITH_INTERVALS = 150
+"""Columns from which tables show intervals."""
 _LONGEST_CELL = 200
+_NARROWEST = 24
 
 
-def render_terminal(document: Document) -> Iterator[RenderableType]:
-    """Yield what to print, in order; text of the prompt is never read as markup or escape codes."""
+def render_terminal(document: Document, width: int) -> Iterator[RenderableType]:
+    """Yield what to print on `width` columns; text of the prompt is never read as markup or escape codes."""
     from rich.text import Text
 
     yield Text(_clean(document.title), style="bold")
@@ -34,7 +37,7 @@ def render_terminal(document: Document) -> Iterator[RenderableType]:
         yield Text(_clean(section.title), style="bold underline")
         for block in section.blocks:
             if isinstance(block, Table):
-                yield _table(block)
+                yield _table(block, has_room=width >= _WITH_INTERVALS)
                 if len(block.rows) > _MOST_ROWS:
                     yield Text(
                         f"{len(block.rows) - _MOST_ROWS} more rows: see --html, --markdown or --json.",
@@ -51,23 +54,32 @@ def render_terminal(document: Document) -> Iterator[RenderableType]:
     yield Text(document.note, style="dim")
 
 
-def _table(table: Table) -> RichTable:
+def _table(table: Table, *, has_room: bool) -> RichTable:
     from rich.table import Table as RichTable
     from rich.text import Text
 
     made = RichTable(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for index, title in enumerate(table.columns):
+    kept = [
+        index
+        for index, title in enumerate(table.columns)
+        if (has_room or title not in table.optional)
+        and any(map(cell_text, (row[index] for row in table.rows)))
+    ]
+    for index in kept:
+        title = table.columns[index]
         cells = [row[index] for row in table.rows]
         is_number = bool(cells) and all(isinstance(cell, int | float | Share | None) for cell in cells)
         made.add_column(
             title,
             justify="right" if is_number else "left",
-            no_wrap=index != table.wide,
-            overflow="ellipsis" if index != table.wide else "fold",
-            ratio=1 if index == table.wide else None,
+            no_wrap=is_number,
+            overflow="fold",
+            min_width=_NARROWEST if index == table.wide else None,
         )
     for row in table.rows[:_MOST_ROWS]:
-        made.add_row(*(Text(_cell(cell), style=_style(cell)) for cell in row))
+        made.add_row(
+            *(Text(_cell(cell, has_room), style=_style(cell)) for cell in (row[index] for index in kept))
+        )
     return made
 
 
@@ -83,7 +95,9 @@ def _bar(name: str, parts: object) -> RenderableType:
     return line
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: Cell, has_room: bool) -> str:
+    if isinstance(cell, Share) and not has_room:
+        cell = Share(cell.value)
     text = _clean(cell_text(cell))
     return text if len(text) <= _LONGEST_CELL else text[: _LONGEST_CELL - 1] + "…"
 

@@ -27,7 +27,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def report(demo: Demo, page: Path) -> dict[str, Any]:
     """The review of the demo's store, with the check on a few steps."""
     outcome = command(
-        *("review", "--store", demo.store, "--yes", "--sample", "3", "--html", str(page), "--json"), timeout=800
+        *("review", "--store", demo.store, "--yes", "--sample", "3", "--html", str(page), "--json"),
+        timeout=800,
     )
     assert outcome.returncode == 0, outcome.stderr
     found: dict[str, Any] = json.loads(outcome.stdout)
