@@ -36,10 +36,12 @@ class ForcedTokens:
     Attributes:
         log_probs: float32 (n,), natural log-probability of each token given all before it.
         greedy: bool (n,), whether it is the model's most probable token there.
+        leads: float32 (n,), by how many nats the most probable token leads the next one there.
     """
 
     log_probs: npt.NDArray[np.float32]
     greedy: npt.NDArray[np.bool_]
+    leads: npt.NDArray[np.float32]
 
     @property
     def total(self) -> float:
@@ -154,7 +156,9 @@ def _force_batch(
                 "The model gives NaN log-probabilities; load it in bfloat16 or float32, "
                 "or look for damaged weights."
             )
-        forced.append(ForcedTokens(chosen.cpu().numpy(), (table.argmax(dim=-1) == tokens).cpu().numpy()))
+        best, second = table.topk(2, dim=-1).values.unbind(dim=-1)  # (tokens,) each
+        greedy = table.argmax(dim=-1) == tokens
+        forced.append(ForcedTokens(chosen.cpu().numpy(), greedy.cpu().numpy(), (best - second).cpu().numpy()))
     return forced
 
 

@@ -8,9 +8,9 @@ For every sampled step, with the line taken out of its messages and the prompt r
    that is no longer the most likely one; up to there greedy decoding cannot differ. The action that comes
    out is held against the one that comes out of the whole prompt.
 
-A step whose greedy action changes when a remark that says nothing is added to the prompt would change with
-any edit. It is unstable: its greedy action says nothing of a line and does not count, its log-probability
-does.
+Greedy decoding hangs by a hair where the most likely token leads the next one by less than 0.2 nats: edits
+as small as those that step 1 lets pass turn it. A step with such a token before the end of its action is
+unstable: what it decodes is reported and does not count, its log-probability does.
 
 A line passes if every stable step does the same and the log-probabilities hold; the first step that does
 something else ends its decoding. Then the lines that
@@ -49,8 +49,8 @@ MEAN_DROP = 0.1
 WORST_DROP = math.log(2)
 """Nats any one action may lose: it stays half as likely."""
 
-REMARK = "\n(This remark says nothing.)"
-"""Added to the system prompt, or the first message, to see whether a step changes with any edit."""
+HAIR = 2 * MEAN_DROP
+"""Nats of lead that an edit turns which takes `MEAN_DROP` from one token and gives as much to the other."""
 
 _FURTHER_TOKENS = 32
 """Tokens a decoded completion may have beyond the recorded one's."""
@@ -159,9 +159,9 @@ class Ablator:
         steps: list[AblatedStep] = []
         for one, run in runs:
             # One step that does something else is enough: decoding is what takes the time.
-            decode = likely and run.sample.stable and all(step.same is not False for step in steps)
+            decode = likely and all(step.same is not False for step in steps if step.stable)
             steps.append(self._step(one, run, decode=decode))
-        changed = sum(step.same is False for step in steps)
+        changed = sum(step.same is False for step in steps if step.stable)
         stable = sum(step.stable for step in steps)
         return Ablation(
             steps=tuple(steps),
@@ -175,7 +175,10 @@ class Ablator:
 
     def _step(self, one: Observation, run: _Run, *, decode: bool) -> AblatedStep:
         does = run.sample.does
-        instead = self._decoded_action(one.step, run.prompt, run.forced) if decode else does
+        instead = does
+        if decode:
+            written = self._decoded(run.sample.completion, run.prompt, run.forced)
+            instead = self._does(one.step, run.prompt, written)
         return AblatedStep(
             trace_id=one.trace.id,
             step_id=one.step.id,
@@ -199,9 +202,8 @@ class Ablator:
             prompt = self._ids(template, step.input, step.tools)
             completion = list(step.completion_ids or ())
             forced = self._force([(prompt, completion)])[0]
-            does = self._decoded_action(step, prompt, forced)
-            remarked = self._ids(template, _with_remark(step.input), step.tools)
-            again = self._decoded_action(step, remarked, self._force([(remarked, completion)])[0])
+            written = self._decoded(completion, prompt, forced)
+            greedy = forced if written == completion else self._force([(prompt, written)])[0]
             self._samples[step.id] = _Sample(
                 step=step,
                 template=template,
@@ -209,8 +211,8 @@ class Ablator:
                 completion=completion,
                 action=_action_tokens(self._tokenizer, step),
                 forced=forced,
-                does=does,
-                stable=again == does,
+                does=self._does(step, prompt, written),
+                stable=bool((greedy.leads >= HAIR).all()),
             )
         return self._samples[step.id]
 
@@ -226,13 +228,15 @@ class Ablator:
         sequences = [prompt + completion for prompt, completion in pairs]
         return force_tokens(self._model, sequences, [len(prompt) for prompt, _ in pairs])
 
-    def _decoded_action(self, step: Step, prompt: list[int], forced: ForcedTokens) -> str:
-        """Return what greedy decoding does after a prompt, taken up where it leaves the recorded text."""
-        completion = list(step.completion_ids or ())
-        agreed = int(np.argmin(forced.greedy)) if not forced.greedy.all() else len(completion)
-        if agreed < len(completion):
-            completion = completion[:agreed]
-            completion += self._decode([*prompt, *completion], len(forced.greedy) - agreed + _FURTHER_TOKENS)
+    def _decoded(self, completion: list[int], prompt: list[int], forced: ForcedTokens) -> list[int]:
+        """Return what greedy decoding writes after a prompt, taken up where it leaves the recorded text."""
+        if forced.greedy.all():
+            return completion
+        agreed = completion[: int(np.argmin(forced.greedy))]
+        limit = len(completion) - len(agreed) + _FURTHER_TOKENS
+        return agreed + self._decode([*prompt, *agreed], limit)
+
+    def _does(self, step: Step, prompt: list[int], completion: list[int]) -> str:
         return _action(self._tokenizer, replace(step, prompt_ids=prompt, completion_ids=completion))
 
     def _decode(self, ids: list[int], limit: int) -> list[int]:
@@ -294,14 +298,6 @@ def _arguments(arguments: Mapping[str, Any]) -> str:
     )
 
 
-def _with_remark(messages: Sequence[Message]) -> list[Message]:
-    place = next((index for index, message in enumerate(messages) if message.role == "system"), 0)
-    return [
-        replace(message, content=message.content + REMARK) if index == place else message
-        for index, message in enumerate(messages)
-    ]
-
-
 def _reason(mean: float, worst: float, changed: int, stable: int, count: int) -> str:
     if worst > WORST_DROP:
         return f"A recorded action becomes {math.exp(min(worst, 50)):.1f} times less likely."
@@ -310,7 +306,7 @@ def _reason(mean: float, worst: float, changed: int, stable: int, count: int) ->
     if changed:
         return "The greedy action changes."
     if not stable:
-        return "Every sampled step changes with any edit, so nothing can be said: sample more."
+        return "What every sampled step does hangs by a hair, so nothing can be said: sample more."
     if stable < count:
-        return f"All {stable} stable steps do the same; {count - stable} of {count} change with any edit."
+        return f"All {stable} stable steps do the same; {count - stable} of {count} hang by a hair."
     return f"All {count} sampled steps do the same."

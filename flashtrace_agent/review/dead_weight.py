@@ -26,9 +26,9 @@ class AblatedStep:
     Attributes:
         action: what the step did: its calls, or its answer.
         drop: log-probability the recorded action lost, in nats; negative if it became more likely.
-        stable: False if the step does something else as soon as a remark that says nothing is added.
+        stable: False if greedy decoding hangs by a hair in this step, so that any edit may turn it.
         same: whether the model, decoding greedily, does the same without the line; None where that was
-            not run, because the line had failed by then or the step is not stable.
+            not run, because the line had failed by then.
         instead: what it does without the line where that differs.
     """
 
@@ -189,12 +189,12 @@ class Cost(NamedTuple):
 
 
 def check_cost(dead: DeadWeight, observations: Sequence[Observation], sample: int) -> Cost:
-    """Return what running the model without the candidates costs: each line, and the whole prompt twice."""
+    """Return what running the model without the candidates costs: each line, and once the whole prompt."""
     runs, tokens = 0, 0
     seen: set[str] = set()
     for candidate in dead.candidates:
         for one in sample_steps(observations, candidate.row.line, sample):
-            times = 1 if one.step.id in seen else 3  # as it was, with a remark, without the line
+            times = 1 if one.step.id in seen else 2
             seen.add(one.step.id)
             runs += times
             tokens += times * len(one.step.token_ids or ())

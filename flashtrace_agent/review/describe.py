@@ -192,8 +192,9 @@ def _dead_weight(group: GroupReport) -> Section:
 def _check_cells(ablation: Ablation | None) -> list[Cell]:
     if ablation is None:
         return [None, None, None]
+    unstable = sum(not step.stable for step in ablation.steps)
     return [
-        len(ablation.steps),
+        f"{len(ablation.steps)} ({unstable} by a hair)" if unstable else len(ablation.steps),
         f"×{math.exp(-ablation.mean_drop):.2f} (worst ×{math.exp(-ablation.worst_drop):.2f})",
         ablation.changed,
     ]

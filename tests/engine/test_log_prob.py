@@ -41,6 +41,9 @@ def test_edited_sequences_read_as_if_alone(name: str, monkeypatch: pytest.Monkey
         expected, greedy = _plain(model, sequence, start)
         np.testing.assert_allclose(forced.log_probs, expected, atol=2e-4)
         np.testing.assert_array_equal(forced.greedy, greedy)
+        with torch.no_grad():
+            best = model(torch.tensor([sequence])).logits[0, start - 1 : -1].double().sort(-1).values
+        np.testing.assert_allclose(forced.leads, (best[:, -1] - best[:, -2]).numpy(), atol=2e-4)
         assert forced.total == pytest.approx(expected.sum(), abs=1e-3)
 
 

@@ -41,7 +41,7 @@ def test_the_cost_counts_every_pass_once() -> None:
     group = build_report(entry for number in range(3) for entry in run(number)).groups[0]
     candidates = len(group.dead_weight.candidates)
     cost = check_cost(group.dead_weight, group.observations, 2)
-    assert cost.runs == candidates * 2 + 2 * 2  # and each step as it was, and with a remark
+    assert cost.runs == candidates * 2 + 2  # and once each step as it was
 
 
 class ScriptedAblator(Ablator):
