@@ -87,6 +87,7 @@ class Store:
         # Threads of one process queue here; SQLite would let them poll for the file's lock.
         self._write_lock = threading.RLock()
         self._memory = Memory()
+        self._held = False
         forking.survive(self)
         try:
             with explained_errors(url), self._engine.begin() as connection:
@@ -474,7 +475,8 @@ class Store:
 
     def after_fork_in_parent(self) -> None:
         """Let writes go on."""
-        if self._held:
+        held, self._held = self._held, False
+        if held:
             self._write_lock.release()
 
     def after_fork_in_child(self) -> None:
