@@ -166,6 +166,8 @@ def _why(step: Step, attribution: Mapping[str, Any]) -> Text:
     line.append(f" ← {sources or 'segments unknown'}")
     if attribution.get("check"):
         line.append(f" check: {attribution['check']['verdict']}", "dim")
+    if attribution["method"] != "flashtrace":
+        line.append(f" by {one_line(attribution['method'], 40)}", "dim")
     if attribution["fidelity"] != "exact":
         line.append(f" ({attribution['fidelity']})", "yellow")
     return line

@@ -39,6 +39,7 @@ def test_files_of_other_programs_are_imported(run: Run, shared: Path, tmp_path: 
     assert listed["name"] == "Year the Albanian ruling party fell"
     shown = json.loads(run("show", listed["id"], "--json").stdout)
     assert shown["steps"][0]["attributions"][0]["method"] == "reference flashtrace"
+    assert " by reference flashtrace (approximate)" in run("show", listed["id"]).stdout
 
     cut = tmp_path / "cut.json"
     cut.write_bytes(path.read_bytes()[:5000])
