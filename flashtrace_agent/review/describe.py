@@ -102,10 +102,13 @@ def _dead_findings(group: GroupReport) -> Iterator[Words]:
         )
         return
     words = "; ".join(f"“{short(name_line(one.row.line), 70)}”" for one in dead.removable)
+    proof = dead.together or next(one.ablation for one in dead.removable)
+    steps = len(proof.steps) if proof is not None else 0
+    unstable = sum(not step.stable for step in proof.steps) if proof is not None else 0
+    hair = f", {unstable} of which hang by a hair" if unstable else ""
     yield Words(
-        f"{_count(len(dead.removable), 'line')} can go and save {dead.tokens:,.0f} tokens a call, proved "
-        f"by running "
-        f"the model without: {words}.",
+        f"{_count(len(dead.removable), 'line')} can go and save {dead.tokens:,.0f} tokens a call, proved by "
+        f"running the model without on {_count(steps, 'step')}{hair}: {words}.",
         "good",
     )
 

@@ -65,7 +65,7 @@ def test_the_calls_to_tools_that_do_not_exist_are_explained(report: dict[str, An
 
 @pytest.mark.browser
 def test_the_page_of_the_real_run_is_drawn(report: dict[str, Any], page: Path) -> None:
-    """Its picture is docs/review.png."""
+    """Its head, and its account of calls to unknown tools, are the README's pictures."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
         drawn = browser.new_page(viewport={"width": 1280, "height": 1020})
@@ -73,4 +73,6 @@ def test_the_page_of_the_real_run_is_drawn(report: dict[str, Any], page: Path) -
         assert drawn.get_by_text(NOTE).count() >= 2
         SCREENSHOTS.mkdir(exist_ok=True)
         drawn.screenshot(path=SCREENSHOTS / "review-demo.png")
+        heading = drawn.get_by_role("heading", name="Calls to tools that do not exist")
+        drawn.locator("section", has=heading).screenshot(path=SCREENSHOTS / "review-demo-calls.png")
         browser.close()
