@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import Pool
 
-from flashtrace_agent import forking
 from flashtrace_agent.annotation import Annotation
 from flashtrace_agent.attribution import Attribution
 from flashtrace_agent.errors import StoreError
@@ -26,14 +20,13 @@ from flashtrace_agent.trajectory import Trajectory
 from .annotations import delete_annotation_row, read_annotations, read_scores, write_annotation_rows
 from .attributed import AttributedStep, read_attributed_steps
 from .attributions import read_attributions, read_summaries, write_attribution_row
-from .database import explained_errors, open_engine, shown_url
+from .database import explained_errors
 from .deletion import DeletionPlan, delete_step_rows, delete_trace_rows, plan_deletion
 from .job_queue import JobQueue, write_job_rows
 from .maintenance import backup, describe, vacuum
-from .migrate import SCHEMA_REVISION, current_revision, upgrade
 from .schema import StepRow, TraceRow
 from .sessions import SessionSummary, list_session_rows
-from .shared_rows import Memory, SharedRows
+from .shared_rows import SharedRows
 from .steps import read_steps, write_step_rows
 from .summary import TraceSummary
 from .totals import refresh_totals
@@ -47,6 +40,7 @@ from .traces import (
     write_trace_rows,
 )
 from .trajectories import read_trajectories, write_trajectory_row
+from .transactions import Transactions
 from .workers import Workers
 
 if TYPE_CHECKING:
@@ -54,16 +48,9 @@ if TYPE_CHECKING:
     from .search import Found
 
 STORE_VARIABLE = "FLASHTRACE_AGENT_STORE"
-T = TypeVar("T")
-
-FORK_WAIT_S = 1.0
-"""How long a fork waits at most for a write under way."""
-
-_PARENTS_POOLS: list[Pool] = []
-"""Kept for ever in a forked child: SQLite's locks break where inherited connections are closed."""
 
 
-class Store:
+class Store(Transactions):
     """Traces, steps and attributions in an SQL database.
 
     One object serves all threads of a process. Writes are acknowledged by returning: what a
@@ -79,28 +66,6 @@ class Store:
     Raises:
         StoreError: if it cannot be opened, is another program's, or of a newer version.
     """
-
-    def __init__(self, url: str, *, create: bool = True) -> None:
-        self.url = url
-        self._engine = open_engine(url, create=create)
-        self._writer = self._engine.execution_options(writes=True)
-        # Threads of one process queue here; SQLite would let them poll for the file's lock.
-        self._write_lock = threading.RLock()
-        self._memory = Memory()
-        self._held = False
-        forking.survive(self)
-        try:
-            with explained_errors(url), self._engine.begin() as connection:
-                revision = current_revision(connection)
-                is_current = revision == SCHEMA_REVISION
-            if revision is None and not create:
-                raise StoreError(f"There is no store in {shown_url(url)}: check the URL.")
-            if not is_current:
-                with self._write() as connection:
-                    upgrade(connection)
-        except StoreError:
-            self._engine.dispose()
-            raise
 
     @staticmethod
     def default_url() -> str:
@@ -465,69 +430,12 @@ class Store:
         with explained_errors(self.url), self._write_lock:
             vacuum(self._engine)
 
-    def close(self) -> None:
-        """Close the database connections."""
-        self._engine.dispose()
-
-    def before_fork(self) -> None:
-        """Wait for a write under way, so that the child inherits no half-done work; see `forking`."""
-        self._held = self._write_lock.acquire(timeout=FORK_WAIT_S)
-
-    def after_fork_in_parent(self) -> None:
-        """Let writes go on."""
-        held, self._held = self._held, False
-        if held:
-            self._write_lock.release()
-
-    def after_fork_in_child(self) -> None:
-        """Open connections of this process's own: those of the parent must not be used, nor closed."""
-        _PARENTS_POOLS.append(self._engine.pool)
-        self._engine.dispose(close=False)
-        self._write_lock = threading.RLock()
-        self._memory = Memory()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def _condition(self, where: str | None) -> ColumnElement[bool] | None:
         if where is None:
             return None
         from .filter_sql import filter_condition  # only where it is used: listings must open quickly
 
         return filter_condition(where, self._engine.dialect.name)
-
-    @contextmanager
-    def _write(self) -> Iterator[Connection]:
-        with explained_errors(self.url), self._write_lock, self._writer.begin() as connection:
-            yield connection
-
-    def _write_shared(self, write: Callable[[Connection, SharedRows], T]) -> T:
-        """Run `write` in a transaction with access to the shared rows; again if a memory misled it."""
-        with self._write_lock:
-            try:
-                return self._write_remembering(write)
-            except StoreError as error:
-                if not isinstance(error.__cause__, IntegrityError):
-                    raise
-                self._memory.clear()
-                return self._write_remembering(write)
-
-    def _write_remembering(self, write: Callable[[Connection, SharedRows], T]) -> T:
-        with self._write() as connection:
-            shared = SharedRows(connection, self._memory)
-            result = write(connection, shared)
-        self._memory.add(shared.met)  # only now are they stored
-        return result
-
-    @contextmanager
-    def _read(self) -> Iterator[Session]:
-        with explained_errors(self.url), Session(self._engine) as session:
-            yield session
 
 
 def _write_steps(connection: Connection, shared: SharedRows, steps: Sequence[Step]) -> None:
