@@ -65,7 +65,9 @@ def test_a_killed_writer_loses_nothing_it_was_told_is_stored(store_url: str) -> 
         assert writer.stdout is not None
         told = [writer.stdout.readline().strip() for _ in range(1 + 7 * round_number)]
         writer.kill()
-        told += writer.communicate()[0].split("\n")[:-1]
+        # Not `communicate`, which would lose what `readline` has read ahead.
+        told += writer.stdout.read().split("\n")[:-1]
+        writer.wait()
         with Store(store_url) as store:
             trace = next(s for s in store.list_traces() if s.id == make_trace(f"round {round_number}").id)
             steps = store.get_trace(trace.id).steps
