@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .segment import Segment
     from .span import Span
     from .trace import Fidelity, Step, Trace
+    from .trajectory import Trajectory
 
 __version__ = "0.1.0"
 
@@ -26,6 +27,7 @@ _HOME = {
     "Span": "span",
     "Step": "trace",
     "Trace": "trace",
+    "Trajectory": "trajectory",
 }
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "Span",
     "Step",
     "Trace",
+    "Trajectory",
 ]
 
 
