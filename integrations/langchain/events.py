@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -96,6 +97,15 @@ class Failure:
 
     text: str
     kind: str = "error"
+
+    @classmethod
+    def of(cls, error: BaseException) -> Failure:
+        """Describe an exception now, while it is at hand; keeping it would keep its frames alive."""
+        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        langgraph = sys.modules.get("langgraph.errors")
+        if langgraph is not None and isinstance(error, langgraph.GraphBubbleUp):
+            return cls(text, "interrupted")
+        return cls(text) if isinstance(error, Exception) else cls(text, "stopped")
 
 
 Event = TraceStarted | TraceEnded | ModelStarted | ModelEnded | ToolStarted | ToolEnded | ToolAnswers

@@ -10,7 +10,6 @@ What a callback costs is measured by ``python benchmarks/capture.py handler``.
 from __future__ import annotations
 
 import functools
-import sys
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -36,7 +35,7 @@ from .events import (
     TraceStarted,
 )
 from .recorder import EXIT_SECONDS, Recorder
-from .runs import MAX_IDLE_S, MAX_OPEN_RUNS, Run, RunKind, RunTree
+from .runs import MAX_IDLE_S, MAX_OPEN_RUNS, Run, RunKind, RunTree, run_name
 from .snapshot import take, take_all, trailing_tool_messages
 
 if TYPE_CHECKING:
@@ -204,7 +203,7 @@ class FlashTraceCallbackHandler(BaseCallbackHandler):
         """Note that a run failed, was interrupted or stopped."""
         run = self._runs.end(run_id)
         if run is not None:
-            self._end_trace(run, _failure(error))
+            self._end_trace(run, Failure.of(error))
 
     @_guarded
     def on_retriever_start(self, serialized: dict[str, Any] | None, query: str, **run: Any) -> None:
@@ -223,7 +222,7 @@ class FlashTraceCallbackHandler(BaseCallbackHandler):
         """Note a retriever's failure."""
         run = self._runs.end(run_id)
         if run is not None:
-            self._end_trace(run, _failure(error))
+            self._end_trace(run, Failure.of(error))
 
     # Models.
 
@@ -257,7 +256,7 @@ class FlashTraceCallbackHandler(BaseCallbackHandler):
     @_guarded
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """End a model step with an error, and with the part of the answer that came before it."""
-        self._end_model(run_id, kwargs.get("response"), _failure(error))
+        self._end_model(run_id, kwargs.get("response"), Failure.of(error))
 
     # Tools.
 
@@ -289,7 +288,7 @@ class FlashTraceCallbackHandler(BaseCallbackHandler):
     @_guarded
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """End a tool step with an error, or with the interrupt that paused it."""
-        self._end_tool(run_id, None, _failure(error))
+        self._end_tool(run_id, None, Failure.of(error))
 
     def _start(
         self,
@@ -304,7 +303,7 @@ class FlashTraceCallbackHandler(BaseCallbackHandler):
         **_: Any,
     ) -> Run | None:
         """Take a run's place in the tree; None where its step is not wanted any more."""
-        named = _name(kind, serialized or {}, metadata or {}, name)
+        named = run_name(kind, serialized or {}, metadata or {}, name)
         if parent_run_id is None:
             parent_run_id = self._surrounding_root()
         run = self._runs.start(run_id, parent_run_id, kind, named, tags, metadata)
@@ -387,26 +386,3 @@ def _note_calls(run: Run, message: BaseMessage) -> None:
         run.root.lost_calls |= calls
     elif run.root.lost_calls:
         run.root.lost_calls -= calls
-
-
-def _failure(error: BaseException) -> Failure:
-    """Describe an exception now, while it is at hand; keeping it would keep its frames alive."""
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    langgraph = sys.modules.get("langgraph.errors")
-    if langgraph is not None and isinstance(error, langgraph.GraphBubbleUp):
-        return Failure(text, "interrupted")
-    if isinstance(error, Exception):
-        return Failure(text)
-    return Failure(text, "stopped")
-
-
-def _name(
-    kind: RunKind, described: Mapping[str, Any], metadata: Mapping[str, Any], run_name: str | None
-) -> str:
-    """Return the run's name: as given, else the graph node of a model, else the class or tool."""
-    if run_name:
-        return run_name
-    if kind == "model" and metadata.get("langgraph_node"):
-        return str(metadata["langgraph_node"])
-    path = described.get("id") or [kind]
-    return str(described.get("name") or path[-1])

@@ -98,6 +98,25 @@ class Run:
         return -1 if a is None or b is None else a.depth
 
 
+def run_name(
+    kind: RunKind, described: Mapping[str, Any], metadata: Mapping[str, Any], given: str | None
+) -> str:
+    """Return a run's name: as given, else the graph node of a model, else the class or tool.
+
+    Args:
+        kind: of the run.
+        described: LangChain's description of what runs.
+        metadata: of the run.
+        given: the name the start callback gave, if any.
+    """
+    if given:
+        return given
+    if kind == "model" and metadata.get("langgraph_node"):
+        return str(metadata["langgraph_node"])
+    path = described.get("id") or [kind]
+    return str(described.get("name") or path[-1])
+
+
 @dataclass(slots=True)
 class _Tree:
     """The runs of one trace that are remembered."""
