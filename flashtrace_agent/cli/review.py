@@ -91,6 +91,8 @@ def review(
     Needs attributions (`worker --all` computes them). Lines that look idle are proposed for removal only
     after the model was run without them; that takes time, so it is asked for first.
     """
+    from rich.console import Console
+
     from flashtrace_agent.review import compare_versions, parse_condition
     from flashtrace_agent.review.report import report_selection
     from flashtrace_agent.review.selection import select
@@ -106,7 +108,8 @@ def review(
         steps = opened.attributed_steps(where=where, prompt_version=version, last=last)
         return select(steps, include_approximate=approximate)
 
-    with open_existing_store(store) as opened:
+    status = Console(stderr=True).status("reading attributions")
+    with open_existing_store(store) as opened, status:
         chosen = read(opened, compare[1] if compare else prompt_version)
         before = read(opened, compare[0]) if compare else None
     _require_attributions(chosen, compare[1] if compare else prompt_version)
