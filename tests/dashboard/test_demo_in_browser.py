@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
@@ -10,7 +12,7 @@ from playwright.sync_api import expect, sync_playwright
 from flashtrace_agent.store import Store
 
 from ..conftest import Demo
-from .browser import ARGUMENTS, SCREENSHOTS, chromium, serving
+from .browser import ARGUMENTS, SCREENSHOTS, bring_into_sight, chromium, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -53,3 +55,37 @@ def test_open_a_demo_trace_choose_a_target_and_see_what_caused_it(demo: Demo) ->
         page.wait_for_timeout(500)  # the tooltip's transition
         page.screenshot(path=SCREENSHOTS / "demo-why.png")
         browser.close()
+
+
+def test_drag_over_words_and_a_real_worker_explains_them(demo: Demo) -> None:
+    """Words nobody explained before are queued, computed by the worker command, and light the prompt up."""
+    with Store(demo.store) as store:
+        summary = next(trace for trace in store.list_traces() if trace.name == QUESTION)
+        step = next(step for step in store.get_trace(summary.id).steps if step.kind == "model")
+        known = store.get_attributions(step.id)
+        start = next(one for one in known if one.target_name == "reasoning").target[0].start
+    worker = [sys.executable, "-m", "flashtrace_agent", "worker", "--watch", "--store", demo.store]
+    with serving(demo.store) as address, sync_playwright() as playwright:
+        expect.set_options(timeout=200_000)  # the worker loads the model with its first job
+        browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(60_000)
+        page.goto(f"{address}/why?trace={summary.id}&step={step.id}&target=tool_name")
+        first, last = (bring_into_sight(page, position) for position in (start + 1, start + 2))
+        first.hover()
+        page.mouse.down()
+        last.hover()
+        page.mouse.up()
+        expect(page.get_by_text("No worker is running")).to_be_visible()
+        process = subprocess.Popen(worker, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            expect(page.locator(".ft-facts")).to_contain_text(f"{start + 1}:{start + 3}")
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
+        expect(page.locator(".ft-body .ft-target")).to_have_count(2)
+        browser.close()
+    with Store(demo.store) as store:
+        (found,) = (one for one in store.get_attributions(step.id) if one.target_name[:1].isdigit())
+        assert found.scores.sum() == pytest.approx(1.0, abs=1e-3)
+        assert store.jobs.counts() == {"queued": 0, "leased": 0, "done": 1, "dead": 0}
