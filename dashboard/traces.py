@@ -59,7 +59,7 @@ def _filter() -> str | None:
 
 
 def _table(traces: list[Any], scores: dict[str, float]) -> dict[str, list[Any]]:
-    return {
+    columns: dict[str, list[Any]] = {
         "Time": [trace.started_at for trace in traces],
         "Name": [trace.name for trace in traces],
         "Status": [[trace.status] for trace in traces],
@@ -72,6 +72,9 @@ def _table(traces: list[Any], scores: dict[str, float]) -> dict[str, list[Any]]:
         "Session": [trace.session or "" for trace in traces],
         "Tags": [trace.tags for trace in traces],
     }
+    seldom = ("Score", "Session", "Tags")  # their room is worth more than their emptiness
+    empty = {name for name in seldom if all(value in (None, "", []) for value in columns[name])}
+    return {name: values for name, values in columns.items() if name not in empty}
 
 
 _TIME = st.column_config.DatetimeColumn("Time (UTC)", format="YYYY-MM-DD HH:mm:ss", width=160)
