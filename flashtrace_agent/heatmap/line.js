@@ -1,10 +1,11 @@
-// Draw one line of tokens, or a fold in its place.
+// Draw one line of tokens, or a fold in its place. `before` is what stands above it.
 
-function ftDrawLine(item, picture, open) {
-  return typeof item === "number" ? ftTokenLine(item, picture) : ftFoldLine(item, picture, open);
+function ftDrawLine(item, before, picture, open) {
+  if (typeof item !== "number") return ftFoldLine(item, picture, open);
+  return ftTokenLine(item, picture, before !== undefined && typeof before !== "number");
 }
 
-function ftTokenLine(line, picture) {
+function ftTokenLine(line, picture, afterFold) {
   const { layout, tiles, tokens } = picture;
   const tile = layout.tile[line];
   if (tile < 0) return ftElement("div", "ft-line ft-divider", null, "completion");
@@ -14,7 +15,8 @@ function ftTokenLine(line, picture) {
   row.dataset.segment = name;
   if (!plain && picture.segment === name) row.classList.add("ft-chosen");
   const gutter = ftElement("div", "ft-gutter", row);
-  if (!plain && (line === 0 || layout.tile[line - 1] !== tile) && !ftContinues(tiles, tile)) {
+  const begins = line === 0 || layout.tile[line - 1] !== tile;
+  if (!plain && (afterFold || (begins && !ftContinues(tiles, tile)))) {
     const share = picture.shares.get(name) || 0;
     ftElement("span", "ft-segment", gutter, name).title = name;
     if (share > 0) ftElement("span", "ft-share", gutter, ftPercent(share));

@@ -49,7 +49,7 @@ function flashtraceHeatmap(root, data, state, events) {
     },
   });
   const tip = ftTip(box, viewer);
-  const lines = ftLines(pane, (item) => ftDrawLine(item, picture(), openFold));
+  const lines = ftLines(pane, (item, index) => ftDrawLine(item, shown[index - 1], picture(), openFold));
   pane.setAttribute("aria-describedby", tip.id);
 
   let layout = null;
