@@ -68,8 +68,8 @@ def named_texts(step: Step, attributions: Sequence[Attribution]) -> dict[str, st
 
 
 def name_of(span: Span, parts: Mapping[str, tuple[Span, ...]]) -> str:
-    """Return the name of the part that is exactly `span`, else ``START:END``."""
-    return next((name for name, spans in parts.items() if spans == (span,)), str(span))
+    """Return the name of the part that `span` is, or is one of the ranges of, else ``START:END``."""
+    return next((name for name, spans in parts.items() if span in spans), str(span))
 
 
 def parse_span(text: str, attributions: Sequence[Attribution]) -> Span | None:
