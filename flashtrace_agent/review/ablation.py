@@ -10,11 +10,11 @@ For every sampled step, with the line taken out of its messages and the prompt r
 
 Greedy decoding hangs by a hair where the most likely token leads the next one by less than 0.2 nats: edits
 as small as those that step 1 lets pass turn it. A step with such a token before the end of its action is
-unstable: what it decodes is reported and does not count, its log-probability does.
+unstable: what it decodes counts only if that happens in more than one sampled step of ten.
 
 A line passes if every stable step does the same and the log-probabilities hold; the first step that does
-something else ends its decoding. Then the lines that
-passed are taken out all at once, and the weakest put back until that passes too.
+something else ends its decoding. Then the lines that passed are taken out all at once, and the costliest put
+back until that passes too.
 """
 
 from __future__ import annotations
@@ -51,6 +51,9 @@ WORST_DROP = math.log(2)
 
 HAIR = 2 * MEAN_DROP
 """Nats of lead that an edit turns which takes `MEAN_DROP` from one token and gives as much to the other."""
+
+TURNED = 0.1
+"""Part of the sampled steps that may turn by a hair, and at least one may: more of them is no accident."""
 
 _FURTHER_TOKENS = 32
 """Tokens a decoded completion may have beyond the recorded one's."""
@@ -163,14 +166,16 @@ class Ablator:
             steps.append(self._step(one, run, decode=decode))
         changed = sum(step.same is False for step in steps if step.stable)
         stable = sum(step.stable for step in steps)
+        turned = sum(step.same is False and not step.stable for step in steps)
+        few = turned <= max(1, int(TURNED * len(steps)))
         return Ablation(
             steps=tuple(steps),
             tokens=float(np.mean([len(run.sample.prompt) - len(run.prompt) for _, run in runs])),
             mean_drop=mean,
             worst_drop=worst,
             changed=changed,
-            removable=likely and not changed and stable > 0,
-            reason=_reason(mean, worst, changed, stable, len(steps)),
+            removable=likely and not changed and stable > 0 and few,
+            reason=_reason(mean, worst, changed, stable, len(steps), 0 if few else turned),
         )
 
     def _step(self, one: Observation, run: _Run, *, decode: bool) -> AblatedStep:
@@ -298,13 +303,15 @@ def _arguments(arguments: Mapping[str, Any]) -> str:
     )
 
 
-def _reason(mean: float, worst: float, changed: int, stable: int, count: int) -> str:
+def _reason(mean: float, worst: float, changed: int, stable: int, count: int, turned: int) -> str:
     if worst > WORST_DROP:
         return f"A recorded action becomes {math.exp(min(worst, 50)):.1f} times less likely."
     if mean > MEAN_DROP:
         return f"The recorded actions become {1 - math.exp(-mean):.0%} less likely on average."
     if changed:
         return "The greedy action changes."
+    if turned:
+        return f"{turned} of {count} steps do something else, if only by a hair."
     if not stable:
         return "What every sampled step does hangs by a hair, so nothing can be said: sample more."
     if stable < count:

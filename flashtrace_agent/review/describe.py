@@ -105,9 +105,9 @@ def _dead_findings(group: GroupReport) -> Iterator[Words]:
     proof = dead.together or next(one.ablation for one in dead.removable)
     steps = len(proof.steps) if proof is not None else 0
     unstable = sum(not step.stable for step in proof.steps) if proof is not None else 0
-    hair = f", {unstable} of which hang by a hair" if unstable else ""
+    hair = f", {unstable} of which by a hair" if unstable else ""
     yield Words(
-        f"{_count(len(dead.removable), 'line')} can go and save {dead.tokens:,.0f} tokens a call, proved by "
+        f"{_count(len(dead.removable), 'line')} can go, {dead.tokens:,.0f} tokens a call, proved by "
         f"running the model without on {_count(steps, 'step')}{hair}: {words}.",
         "good",
     )
@@ -185,10 +185,19 @@ def _dead_weight(group: GroupReport) -> Section:
         )
     )
     for one in dead.candidates:
-        if one.ablation is not None and not one.ablation.removable:
-            section.blocks.append(
-                Words(f"“{short(name_line(one.row.line), 70)}”: {_why_needed(one.ablation)}", "dim")
+        if one.ablation is None:
+            continue
+        turned = [step for step in one.ablation.steps if step.same is False]
+        if not one.ablation.removable:
+            said = _why_needed(one.ablation)
+        elif turned:
+            said = (
+                f"{_count(len(turned), 'step')} turned by a hair, as from {short(turned[0].action, 60)} to "
+                f"{short(turned[0].instead or '', 60)}."
             )
+        else:
+            continue
+        section.blocks.append(Words(f"“{short(name_line(one.row.line), 70)}”: {said}", "dim"))
     return section
 
 
@@ -199,7 +208,7 @@ def _check_cells(ablation: Ablation | None) -> list[Cell]:
     return [
         f"{len(ablation.steps)} ({unstable} by a hair)" if unstable else len(ablation.steps),
         f"×{math.exp(-ablation.mean_drop):.2f} (worst ×{math.exp(-ablation.worst_drop):.2f})",
-        ablation.changed,
+        sum(step.same is False for step in ablation.steps),
     ]
 
 
