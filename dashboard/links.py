@@ -10,6 +10,8 @@ import streamlit as st
 TRACES = "traces.py"
 TRACE = "trace.py"
 WHY = "why.py"
+TRAJECTORY = "trajectory.py"
+COMPARE = "compare.py"
 
 _NAMES = ("trace", "step", "target")
 

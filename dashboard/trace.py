@@ -24,7 +24,7 @@ from flashtrace_agent.dashboard.data import (
     unknown_tools,
 )
 from flashtrace_agent.dashboard.header import show_step_facts, show_trace_header
-from flashtrace_agent.dashboard.links import WHY, asked, query, settle
+from flashtrace_agent.dashboard.links import COMPARE, TRAJECTORY, WHY, asked, query, settle
 from flashtrace_agent.dashboard.step_tree import step_tree
 from flashtrace_agent.dashboard.text import call_text, clip, plain
 from flashtrace_agent.message import ToolCall
@@ -65,6 +65,20 @@ def _show_bar(trace: Trace, step: Step) -> None:
             inside = 0 <= index < len(trace.steps)
             arguments = (trace.id, trace.steps[index].id) if inside else (trace.id,)
             st.button(label, icon=icon, disabled=not inside, on_click=_go_to, args=arguments)
+        st.page_link(
+            TRAJECTORY,
+            label="Trajectory",
+            icon=":material/conversion_path:",
+            query_params=query(trace.id),
+            width="content",
+        )
+        st.page_link(
+            COMPARE,
+            label="Compare",
+            icon=":material/compare_arrows:",
+            query_params={"a": trace.id} | ({"b": older} if older else {}),
+            width="content",
+        )
         st.space("stretch")
         for label, icon, other in (
             ("Newer trace", ":material/chevron_left:", newer),

@@ -44,6 +44,24 @@ def test_new_traces_appear_while_watching(browser: Browser, tmp_path: Path) -> N
         watched.close()
 
 
+@pytest.mark.parametrize(("scheme", "size"), [("light", "laptop"), ("dark", "laptop"), ("dark", "wide")])
+def test_list_in_every_look(browser: Browser, address: str, scheme: str, size: str) -> None:
+    """The list and the sessions fit the screen; a session leads to its traces."""
+    watched = Watched(browser, scheme, size)
+    page = watched.page
+    page.goto(address)
+    grid = page.get_by_test_id("stDataFrame").locator("[role=grid]")
+    expect(grid).to_have_attribute("aria-rowcount", "4")
+    watched.shoot(f"traces-{scheme}-{size}")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    page.get_by_text("By session", exact=True).click()
+    expect(grid).to_have_attribute("aria-rowcount", "2")
+    page.get_by_test_id("stDataFrame").click(position={"x": 120, "y": 52})
+    expect(page.get_by_label("Filter", exact=True)).to_have_value("session = 'morning shift'")
+    expect(grid).to_have_attribute("aria-rowcount", "4")
+    watched.close()
+
+
 def test_the_tree_of_steps(browser: Browser, address: str, good_run: Run) -> None:
     """Steps fold, are walked by keyboard, and the chosen one is in the address; the download imports."""
     watched = Watched(browser)
