@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from flashtrace_agent.engine.log_prob import ForcedTokens
 from flashtrace_agent.explain import explain_step
 from flashtrace_agent.message import Message
 from flashtrace_agent.prompt.rendering import render_prompt
 from flashtrace_agent.review import build_report
 from flashtrace_agent.review.ablation import MEAN_DROP, Ablator
-from flashtrace_agent.review.dead_weight import Ablation, Candidate, DeadWeight, check_cost, sample_steps
+from flashtrace_agent.review.dead_weight import (
+    AblatedStep,
+    Ablation,
+    Candidate,
+    DeadWeight,
+    check_cost,
+    sample_steps,
+)
 from flashtrace_agent.review.lines import Line
+from flashtrace_agent.review.observation import Observation
 from flashtrace_agent.review.report import Report
 from flashtrace_agent.trace import Fidelity, Step, Trace, make_id
 
@@ -144,3 +154,53 @@ def test_the_drop_is_that_of_two_plain_forward_passes(default_model: Any, asked:
     assert dead.candidates[0].ablation.steps[0].drop == pytest.approx(expected, abs=0.05)
     assert dead.tokens == 0
     assert expected > MEAN_DROP
+
+
+class TurningAblator(Ablator):
+    """An ablator without a model: the likelihoods hold, and the given steps do something else."""
+
+    def __init__(self, stable: dict[str, bool], turned: set[str]) -> None:
+        self._stable = stable
+        self._turned = turned
+
+    def _ids(self, template: Any, messages: Any, tools: Any) -> list[int]:
+        return [1]
+
+    def _sample(self, step: Step) -> Any:
+        forced = ForcedTokens(np.zeros(1, np.float32), np.ones(1, bool), np.ones(1, np.float32))
+        stable = self._stable[step.id]
+        return SimpleNamespace(
+            template=None,
+            prompt=[1, 2],
+            completion=[3],
+            forced=forced,
+            action=np.ones(1, bool),
+            stable=stable,
+        )
+
+    def _force(self, pairs: Any) -> Any:
+        return [ForcedTokens(np.zeros(1, np.float32), np.ones(1, bool), np.ones(1, np.float32))]
+
+    def _step(self, one: Observation, run: Any, *, decode: bool) -> AblatedStep:
+        same = one.step.id not in self._turned if decode else None
+        return AblatedStep(one.trace.id, one.step.id, "a", 0.0, run.sample.stable, same, None)
+
+
+@pytest.mark.parametrize(
+    ("stable", "turned", "removable"),
+    [(12, 0, True), (12, 1, False), (6, 1, True), (6, 2, False), (0, 0, False)],
+    ids=["same", "a stable step turns", "one turns by a hair", "two turn by a hair", "all hang by a hair"],
+)
+def test_one_step_in_ten_may_turn_by_a_hair_and_no_stable_one(
+    stable: int, turned: int, removable: bool
+) -> None:
+    """Unstable steps come last, and the last ones turn."""
+    observations = build_report(entry for number in range(6) for entry in run(number)).groups[0].observations
+    ids = [one.step.id for one in observations]
+    ablator = TurningAblator(
+        {step: place < stable for place, step in enumerate(ids)}, set(ids[len(ids) - turned :])
+    )
+    found = ablator._without([Line("system", "", PLAIN)], observations)
+    assert found.removable is removable
+    assert found.tokens == 1
+    assert found.reason
