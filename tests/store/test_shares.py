@@ -72,7 +72,7 @@ def holds(found: list[Attribution], segment: str, target: str | None, order: str
     share=st.sampled_from([0.0, 0.25, 0.5, 1.0]),
     gone=st.sets(st.integers(0, 3)),
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_filters_agree_with_attributions(
     store: Store,
     batches: list[list[dict[str, Any]]],
