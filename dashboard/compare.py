@@ -147,7 +147,12 @@ def main() -> None:
         return
     by_target = {one.target: one for one in found}
     target = st.segmented_control(
-        "What was caused", list(by_target), default=found[-1].target, required=True, key="compare-target"
+        "What was caused",
+        list(by_target),
+        default=found[-1].target,
+        required=True,
+        format_func=plain,  # Markdown, which could load a picture
+        key="compare-target",
     )
     _show(by_target[target] if target in by_target else found[-1], *chosen)
 

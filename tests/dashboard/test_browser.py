@@ -11,8 +11,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from flashtrace_agent.html import render_html
 from flashtrace_agent.message import Message, ToolCall, ToolSchema
+from flashtrace_agent.store import Store
 
-from .agent_run import Run, build_run
+from .agent_run import Run, build_run, trajectory_of
 from .browser import SIZES, Watched, bring_into_sight, heat, hottest, serving
 from .conftest import fill
 
@@ -200,8 +201,16 @@ def test_hostile_trace_loads_no_picture(browser: Browser, tmp_path: Path) -> Non
     tool.name, tool.result = bad, bad
     last.input = [replace(message, content=bad) for message in last.input]
     run.attributions[first.id] = [replace(run.attributions[first.id][0], target_name=bad)]
+    other = build_run(2)
+    other.attributions = {other.trace.steps[0].id: run.attributions[first.id]}
     url = f"sqlite:///{tmp_path / 'traces.db'}"
-    fill(url, [run])
+    fill(url, [run, other])
+    with Store(url) as store:
+        nodes = tuple(replace(node, label=bad, text=bad, words=bad) for node in trajectory_of(run).nodes)
+        store.write_trajectory(replace(trajectory_of(run), nodes=nodes, text=bad, target_name=bad))
+        store.jobs.enqueue(first.id, [bad])
+        (job,) = store.jobs.lease(bad)
+        store.jobs.fail(job, bad, retry=False)
     with serving(url) as address:
         watched = Watched(browser)
         page = watched.page
@@ -215,6 +224,15 @@ def test_hostile_trace_loads_no_picture(browser: Browser, tmp_path: Path) -> Non
         page.goto(f"{address}/why?trace={run.trace.id}&step={first.id}")
         expect(page.locator(".ft-t").first).to_be_visible()
         watched.shoot("hostile")
+        page.goto(f"{address}/compare?a={run.trace.id}&b={other.trace.id}")
+        expect(page.get_by_test_id("stDataFrame")).to_have_count(2)
+        assert page.locator("main img, section img").count() == 0
+        page.goto(f"{address}/jobs")
+        expect(page.get_by_text("failed 1")).to_be_visible()
+        expect(page.get_by_text("pictures.example").first).to_be_visible()
+        assert page.locator("main img, section img").count() == 0
+        page.goto(f"{address}/trajectory?trace={run.trace.id}")
+        expect(page.locator(".sankey .node")).to_have_count(7)
         watched.close()
 
 
