@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from .attribution import Attribution
+from .attribution import DEFAULT_METHOD, Attribution
 from .errors import TargetError
 from .prompt.segmentation import step_segments
 from .prompt.targets import resolve_target, step_targets
@@ -32,7 +32,7 @@ def explain_step(
     targets: Sequence[str] | None = None,
     *,
     hops: int = 1,
-    method: str = "flashtrace",
+    method: str = DEFAULT_METHOD,
 ) -> list[Attribution]:
     """Attribute targets of a model step, sharing one forward pass.
 
@@ -73,7 +73,7 @@ def explain_words(
     segments: Sequence[Segment],
     *,
     hops: int = 1,
-    method: str = "flashtrace",
+    method: str = DEFAULT_METHOD,
 ) -> list[Attribution]:
     """Attribute some of the words a model step wrote, given by weights, sharing one forward pass.
 

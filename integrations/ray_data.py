@@ -16,7 +16,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from flashtrace_agent.attribution import Attribution
+from flashtrace_agent.attribution import DEFAULT_METHOD, Attribution
 from flashtrace_agent.errors import FlashTraceError
 from flashtrace_agent.explain import explain_step
 from flashtrace_agent.store import Store
@@ -45,7 +45,7 @@ def explain_on_ray(
     model: str,
     dtype: str = "auto",
     hops: int = 1,
-    method: str = "flashtrace",
+    method: str = DEFAULT_METHOD,
     address: str | None = None,
     actors: int | None = None,
 ) -> Iterator[Explained]:

@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, delete, func, select, text, update
 from sqlalchemy.orm import Session, aliased
 
-from flashtrace_agent.attribution import Attribution
+from flashtrace_agent.attribution import DEFAULT_METHOD, Attribution
 from flashtrace_agent.errors import StoreError
 from flashtrace_agent.trace import utc_now
 
@@ -93,7 +93,7 @@ class JobQueue:
         step_id: str,
         targets: Sequence[str] | None = None,
         *,
-        method: str = "flashtrace",
+        method: str = DEFAULT_METHOD,
         hops: int = 1,
         priority: int = 0,
         max_attempts: int = 5,
@@ -121,7 +121,7 @@ class JobQueue:
         step_ids: Sequence[str],
         targets: Sequence[str] | None = None,
         *,
-        method: str = "flashtrace",
+        method: str = DEFAULT_METHOD,
         hops: int = 1,
         priority: int = 0,
         max_attempts: int = 5,
@@ -144,7 +144,7 @@ class JobQueue:
         self,
         where: str | None = None,
         *,
-        method: str = "flashtrace",
+        method: str = DEFAULT_METHOD,
         hops: int = 1,
         priority: int = 0,
         max_attempts: int = 5,
@@ -163,7 +163,7 @@ class JobQueue:
             count += len(ids)
         return count
 
-    def unattributed(self, where: str | None = None, *, method: str = "flashtrace") -> Iterator[str]:
+    def unattributed(self, where: str | None = None, *, method: str = DEFAULT_METHOD) -> Iterator[str]:
         """Yield the ids of model steps with known ids and no attribution by a method yet, oldest first.
 
         Args:
@@ -363,7 +363,7 @@ def write_job_rows(
     step_ids: Sequence[str],
     targets: Sequence[str] | None = None,
     *,
-    method: str = "flashtrace",
+    method: str = DEFAULT_METHOD,
     hops: int = 1,
     priority: int = 0,
     max_attempts: int = 5,
@@ -384,7 +384,7 @@ def job_id(
     step_id: str,
     targets: Sequence[str] | None = None,
     *,
-    method: str = "flashtrace",
+    method: str = DEFAULT_METHOD,
     hops: int = 1,
     check: bool = False,
 ) -> str:

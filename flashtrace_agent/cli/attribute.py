@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flashtrace_agent.attribution import DEFAULT_METHOD
 from flashtrace_agent.errors import TargetError
 from flashtrace_agent.trace import Step
 
@@ -53,7 +54,7 @@ def attribute(
     hops: Annotated[
         int, typer.Option("--hops", min=0, help="How often influence on the reasoning is passed on.")
     ] = 1,
-    method: Annotated[str, typer.Option("--method", help="Attribution method.")] = "flashtrace",
+    method: Annotated[str, typer.Option("--method", help="Attribution method.")] = DEFAULT_METHOD,
     where: WhereOption = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Every model step that is not attributed yet.")

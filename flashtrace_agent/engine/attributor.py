@@ -11,7 +11,7 @@ import torch
 import transformers
 from torch import Tensor
 
-from ..attribution import Attribution
+from ..attribution import DEFAULT_METHOD, Attribution
 from ..errors import SequenceError
 from ..model_lock import model_lock
 from ..prompt.token_text import TokenText
@@ -68,7 +68,7 @@ class Attributor:
         target: TargetLike,
         through: SpansLike | None = None,
         hops: int = 1,
-        method: str = "flashtrace",
+        method: str = DEFAULT_METHOD,
         *,
         capture: Capture | None = None,
     ) -> Attribution:
@@ -98,7 +98,7 @@ class Attributor:
         through: Sequence[SpansLike | None] | None = None,
         *,
         hops: int = 1,
-        method: str = "flashtrace",
+        method: str = DEFAULT_METHOD,
         capture: Capture | None = None,
     ) -> list[Attribution]:
         """Attribute several targets of one sequence; they share one forward pass.

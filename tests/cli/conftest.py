@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from flashtrace_agent.attribution import Attribution, Hop
+from flashtrace_agent.attribution import DEFAULT_METHOD, Attribution, Hop
 from flashtrace_agent.cli import app
 from flashtrace_agent.message import Message, ToolCall
 from flashtrace_agent.segment import Segment
@@ -131,7 +131,7 @@ def _attribution() -> Attribution:
         through=(Span(90, 92),),
         scores=scores,
         hops=(Hop(scores, 1.0), Hop(scores, 0.4)),
-        method="flashtrace",
+        method=DEFAULT_METHOD,
         target_name="tool_name",
         segments=tuple(segments),
         settings={"hops": 1},

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from flashtrace_agent.attribution import DEFAULT_METHOD
 from flashtrace_agent.cli.trace_tree import results_by_call
 from flashtrace_agent.message import Message
 from flashtrace_agent.store import Store
@@ -55,7 +56,7 @@ def test_json_has_the_promised_keys(run: Run, trace: Trace) -> None:
     (attribution,) = asking["attributions"]
     assert (attribution["target"], attribution["method"], attribution["hops"]) == (
         "tool_name",
-        "flashtrace",
+        DEFAULT_METHOD,
         1,
     )
     assert attribution["check"] is None

@@ -38,7 +38,9 @@ def assert_totals_agree(ours: Any, expected: torch.Tensor, tolerance: float = 1e
 def test_every_hop_agrees_with_the_oracle(name: str, hops: int) -> None:
     model = tiny_model(name)
     ids = token_ids()
-    result = Attributor(model, tiny_tokenizer()).attribute(ids, ANSWER, REASONING, hops=hops)
+    result = Attributor(model, tiny_tokenizer()).attribute(
+        ids, ANSWER, REASONING, hops=hops, method="flashtrace"
+    )
     target = torch.zeros(N, dtype=torch.float64)
     target[ANSWER.start : ANSWER.end] = 1.0
     reasoning = torch.zeros(N, dtype=torch.bool)
@@ -58,7 +60,7 @@ def test_weighted_scattered_targets_through_several_spans_agree(name: str) -> No
     weights = np.zeros(N)
     weights[[31, 45, 57, 59]] = [0.5, 2.0, 1.0, 0.25]
     spans = [Span(33, 36), Span(40, 44), Span(50, 55)]
-    result = Attributor(model, tiny_tokenizer()).attribute(ids, weights, spans, hops=2)
+    result = Attributor(model, tiny_tokenizer()).attribute(ids, weights, spans, hops=2, method="flashtrace")
     reasoning = torch.zeros(N, dtype=torch.bool)
     for span in spans:
         reasoning[span.start : span.end] = True
@@ -72,11 +74,11 @@ def test_weighted_scattered_targets_through_several_spans_agree(name: str) -> No
 def test_a_chunked_prefill_changes_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model, ids = tiny_model(name), token_ids()
     attributor = Attributor(model, tiny_tokenizer())
-    whole = attributor.attribute(ids, ANSWER, REASONING)
+    whole = attributor.attribute(ids, ANSWER, REASONING, method="flashtrace")
     monkeypatch.setattr(
         attributor, "capture", lambda i, rows: Attributor.capture(attributor, i, rows, chunk=13)
     )
-    chunked = attributor.attribute(ids, ANSWER, REASONING)
+    chunked = attributor.attribute(ids, ANSWER, REASONING, method="flashtrace")
     np.testing.assert_allclose(chunked.scores, whole.scores, rtol=1e-4, atol=1e-6)
 
 
@@ -86,9 +88,9 @@ def test_many_targets_at_once_equal_each_alone() -> None:
     attributor = Attributor(model, tiny_tokenizer())
     targets = [ANSWER, Span(30, 40), Span(55, 56)]
     through = [REASONING, None, Span(30, 50)]
-    together = attributor.attribute_many(ids, targets, through, hops=2)
+    together = attributor.attribute_many(ids, targets, through, hops=2, method="flashtrace")
     for target, reasoning, batched in zip(targets, through, together, strict=True):
-        alone = attributor.attribute(ids, target, reasoning, hops=2)
+        alone = attributor.attribute(ids, target, reasoning, hops=2, method="flashtrace")
         np.testing.assert_allclose(batched.scores, alone.scores, rtol=1e-4, atol=1e-7)
         assert len(batched.hops) == len(alone.hops)
 
@@ -96,8 +98,10 @@ def test_many_targets_at_once_equal_each_alone() -> None:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_ranks_like_float32(dtype: torch.dtype) -> None:
     model, ids = tiny_model("llama"), token_ids()
-    full = Attributor(model, tiny_tokenizer()).attribute(ids, ANSWER, REASONING)
-    half = Attributor(tiny_model("llama").to(dtype), tiny_tokenizer()).attribute(ids, ANSWER, REASONING)
+    full = Attributor(model, tiny_tokenizer()).attribute(ids, ANSWER, REASONING, method="flashtrace")
+    half = Attributor(tiny_model("llama").to(dtype), tiny_tokenizer()).attribute(
+        ids, ANSWER, REASONING, method="flashtrace"
+    )
     assert half.settings["dtype"] == str(dtype).removeprefix("torch.")
     assert float(np.corrcoef(full.scores, half.scores)[0, 1]) > 0.99
 
@@ -105,7 +109,7 @@ def test_half_precision_ranks_like_float32(dtype: torch.dtype) -> None:
 def test_ifr_is_the_first_hop_alone() -> None:
     model, ids = tiny_model("qwen2"), token_ids()
     attributor = Attributor(model, tiny_tokenizer())
-    recursive = attributor.attribute(ids, ANSWER, REASONING, hops=1)
+    recursive = attributor.attribute(ids, ANSWER, REASONING, hops=1, method="flashtrace")
     plain = attributor.attribute(ids, ANSWER, REASONING, method="ifr")
     assert len(plain.hops) == 1
     np.testing.assert_allclose(plain.hops[0].scores, recursive.hops[0].scores, rtol=1e-5)

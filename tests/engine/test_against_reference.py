@@ -23,7 +23,7 @@ def test_hops_agree_with_flashtrace_0_1_1(name: str) -> None:
     model, n = tiny_model(name), 60
     reasoning, answer = Span(30, 54), Span(54, 60)
     ids = torch.randint(3, 128, (n,), generator=torch.Generator().manual_seed(1))
-    ours = Attributor(model, tiny_tokenizer()).attribute(ids, answer, reasoning, hops=2)
+    ours = Attributor(model, tiny_tokenizer()).attribute(ids, answer, reasoning, hops=2, method="flashtrace")
 
     eager = tiny_model(name)
     eager.set_attn_implementation("eager")

@@ -82,8 +82,6 @@ def test_ramp_is_its_definition_spelled_out(name: str) -> None:
         depth = (index + 1) / len(layers)
         totals += depth * near / (near.sum() + (weights @ layer.x @ sign).clamp_min(0.0))
     assert_totals_agree(result.hops[0].scores, totals)
-    sharp = np.where(np.arange(N) < ANSWER.start, totals.numpy() ** 1.5, 0.0)
-    np.testing.assert_allclose(result.scores, sharp / sharp.sum(), rtol=5e-3, atol=1e-5)
 
 
 def test_auto_says_what_it_picked() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
-from flashtrace_agent.attribution import Attribution
+from flashtrace_agent.attribution import DEFAULT_METHOD, Attribution
 from flashtrace_agent.errors import ModelFileError, StoreError, TargetError
 from flashtrace_agent.store import Job, Store
 from flashtrace_agent.store.work import work
@@ -141,7 +141,8 @@ def test_steps_are_queued_by_filter(store: Store) -> None:
     trace = make_trace()
     store.write_step(make_tool_step(trace, 5, steps[0]))
     store.write_step(make_model_step(trace, 6, prompt_ids=None))
-    store.write_attribution(steps[0].id, make_attribution(steps[0].token_ids or []))
+    known = make_attribution(steps[0].token_ids or [], method=DEFAULT_METHOD)
+    store.write_attribution(steps[0].id, known)
     assert store.jobs.enqueue_where("tool = other") == 0
     assert store.jobs.enqueue_where("tool = sofas") == 2
     assert store.jobs.enqueue_where() == 0

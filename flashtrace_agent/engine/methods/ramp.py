@@ -1,6 +1,6 @@
-"""FlashTrace with deeper layers counting more, heads added up before they are measured, and sharper shares.
+"""FlashTrace with deeper layers counting more and heads added up before they are measured.
 
-As `flashtrace`, hop by hop, but for three things (benchmarks/FAITHFULNESS.md says what each is worth):
+As `flashtrace`, hop by hop, but for two things (benchmarks/FAITHFULNESS.md says what each is worth):
 
 1. Layer l of L counts l / L. Early layers gather syntax and position, and rest on the first token; what a
    model writes next is decided later. Leaving the earlier half out altogether lost evidence.
@@ -8,29 +8,21 @@ As `flashtrace`, hop by hop, but for three things (benchmarks/FAITHFULNESS.md sa
    target together, in place of Σ_h max(0, ‖y‖₁ − ‖y − z_j^h‖₁) (after ALTI, Ferrando et al. 2022, which
    adds heads first too). Heads that pull both ways cancel, as they do in the model. It costs one dot
    product a head and token.
-3. The final shares are raised to `SHARPNESS` and scaled to sum 1 again, because the log-probability falls
-   faster than the shares of many weak tokens say. The ranking stays, and so do the hops' raw scores.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ..hop import Projection, hop_totals
-from ..request import Request
-from .base import MethodResult, normalise
 from .flashtrace import FlashTrace
 
 if TYPE_CHECKING:
     from ..attributor import Attributor
     from ..capture import Capture
-
-SHARPNESS = 1.5
 
 
 class Ramp(FlashTrace):
@@ -38,21 +30,6 @@ class Ramp(FlashTrace):
 
     name = "ramp"
     passes = "1 forward without the head, plus under 0.1 forward a hop"
-
-    def run(
-        self,
-        attributor: Attributor,
-        input_ids: Sequence[int],
-        requests: Sequence[Request],
-        hops: int,
-        capture: Capture | None = None,
-    ) -> list[MethodResult]:
-        """Score every request; see `Method.run`."""
-        results = super().run(attributor, input_ids, requests, hops, capture)
-        return [
-            replace(result, scores=normalise(result.scores**SHARPNESS, request.sources))
-            for result, request in zip(results, requests, strict=True)
-        ]
 
     def totals(self, attributor: Attributor, capture: Capture, weights: Tensor) -> Tensor:
         """Return float64 (M, N) token totals of one hop for weights (M, R) over the captured rows."""
