@@ -3,8 +3,9 @@
     python benchmarks/train_chain_model.py --output benchmarks/models/chain
 
 Its answers go through reasoning whose every step is known by construction, so recursive attribution can
-be compared with the true chain. Text, tokenizer and weights are all made here; about ten minutes of
-one core. Training stops once 98 % of unseen puzzles are solved, and the share on fresh ones is printed; the weights in `benchmarks/models/chain` solved all 300.
+be compared with the true chain. Text, tokenizer and weights are all made here, in about ten minutes of
+one core. Training stops once 98 % of unseen puzzles are solved, and the share on fresh ones is printed;
+the weights in `benchmarks/models/chain` solved all 300.
 """
 
 from __future__ import annotations
