@@ -21,7 +21,7 @@ METRICS = (
     "first_token", "template",
 )  # fmt: skip
 FEWEST = 5
-"""Right answers below which a task gives no numbers."""
+"""Examples below which a task, or a metric of it, gives no numbers: an interval of one is no interval."""
 
 
 @dataclass(slots=True)
@@ -51,9 +51,10 @@ class Group:
         return self.right < FEWEST
 
     def values(self, method: str, metric: str) -> dict[int, float]:
-        """Return a metric's values by seed, those that apply."""
+        """Return a metric's values by seed, those that apply; nothing where they are too few."""
         found = self.methods.get(method, {}).get(metric, {})
-        return {seed: value for seed, value in found.items() if value is not None}
+        known = {seed: value for seed, value in found.items() if value is not None}
+        return known if len(known) >= FEWEST else {}
 
     def estimate(self, method: str, metric: str) -> Estimate | None:
         """Return a metric's mean with its interval."""
