@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from flashtrace_agent.attribution import DEFAULT_METHOD
 from flashtrace_agent.errors import FlashTraceError
 
 from .console import open_console, print_json
@@ -138,7 +139,7 @@ def evaluate(
     facts.pop("model", None)
     command = shlex.join(["flashtrace-agent", *sys.argv[1:]])
     if output is not None:
-        output.write_text(report.markdown(found, facts, command, presets.DEFAULT_METHOD), encoding="utf-8")
+        output.write_text(report.markdown(found, facts, command, DEFAULT_METHOD), encoding="utf-8")
     if plots is not None:
         write_plots(found, plots)
     if as_json:

@@ -8,9 +8,6 @@ from .evaluator import Effort
 from .scorers import scorer_names
 from .tasks import TASKS
 
-DEFAULT_METHOD = "flashtrace"
-"""The method the others are compared with."""
-
 
 @dataclass(frozen=True, slots=True)
 class Preset:
@@ -24,6 +21,8 @@ class Preset:
 _TALKED = tuple(name for name in TASKS if name != "chain")  # a model trained on it has a language of its own
 _COMPARED = (
     "flashtrace",
+    "ramp",
+    "ramp:generation",
     "ifr_tokenwise",
     "gradient",
     "contrast",
@@ -36,7 +35,7 @@ _COMPARED = (
 PRESETS = {
     "quick": Preset(
         ("needle", "variable_tracking", "extractive_qa"),
-        ("flashtrace", "gradient", "flashtrace-0.1.1", "random"),
+        ("flashtrace", "ramp", "gradient", "flashtrace-0.1.1", "random"),
         Effort(examples=6, groups=10, subsets=0),
     ),
     "default": Preset(_TALKED, _COMPARED, Effort(examples=40, groups=10, subsets=12)),
