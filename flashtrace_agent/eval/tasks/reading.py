@@ -14,6 +14,7 @@ class ExtractiveAnswer(Task):
 
     name = "extractive_qa"
     about = "one person's city or job out of three"
+    held_in = True
 
     def puzzle(self, rng: random.Random) -> Puzzle:
         """Make one puzzle."""
