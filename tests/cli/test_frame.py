@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 from typer.testing import CliRunner
@@ -29,13 +29,14 @@ finally:
 
 
 def test_help_is_quick() -> None:
-    """Under half a second from start to end, the best of five on a busy machine."""
+    """Under half a second, which is all processor time, so that other tests beside it do not count."""
     seconds: list[float] = []
     for _ in range(5):
-        started = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         command = [sys.executable, "-c", "from flashtrace_agent.cli import main; main()", "--help"]
         subprocess.run(command, check=True, capture_output=True)
-        seconds.append(time.perf_counter() - started)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(seconds) < 0.5
 
 

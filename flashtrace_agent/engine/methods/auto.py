@@ -1,7 +1,6 @@
-"""The default: the method that measured best, by what is known of a request.
+"""The method that measured best so far, which may change from one release to the next.
 
-The table comes from `benchmarks/FAITHFULNESS.md`, which ``flashtrace-agent eval`` writes; it is chosen on
-tasks marked ``held_in`` and confirmed on the others. An `Attribution` says under ``settings["picked"]``
+`benchmarks/FAITHFULNESS.md`, which ``flashtrace-agent eval`` writes, holds the measurements. An `Attribution` says under ``settings["picked"]``
 which method it was.
 """
 
