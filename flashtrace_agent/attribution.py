@@ -18,9 +18,6 @@ from .span import Span
 if TYPE_CHECKING:
     from .engine.attributor import Attributor
 
-DEFAULT_METHOD = "flashtrace"
-"""What is used where nobody names a method of `flashtrace_agent.engine.methods`."""
-
 Scores = npt.NDArray[np.float32]
 
 

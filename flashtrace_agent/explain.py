@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from .attribution import DEFAULT_METHOD, Attribution
+from .attribution import Attribution
+from .defaults import DEFAULT_METHOD
 from .errors import TargetError
 from .prompt.segmentation import step_segments
 from .prompt.targets import resolve_target, step_targets

@@ -16,7 +16,8 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from flashtrace_agent.attribution import DEFAULT_METHOD, Attribution
+from flashtrace_agent.attribution import Attribution
+from flashtrace_agent.defaults import DEFAULT_METHOD
 from flashtrace_agent.errors import FlashTraceError
 from flashtrace_agent.explain import explain_step
 from flashtrace_agent.store import Store

@@ -20,7 +20,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, delete, func, select, text, update
 from sqlalchemy.orm import Session, aliased
 
-from flashtrace_agent.attribution import DEFAULT_METHOD, Attribution
+from flashtrace_agent.attribution import Attribution
+from flashtrace_agent.defaults import DEFAULT_METHOD
 from flashtrace_agent.errors import StoreError
 from flashtrace_agent.trace import utc_now
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flashtrace_agent.attribution import DEFAULT_METHOD
+from flashtrace_agent.defaults import DEFAULT_METHOD
 from flashtrace_agent.errors import TargetError
 from flashtrace_agent.trace import Step
 

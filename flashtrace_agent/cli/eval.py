@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from flashtrace_agent.attribution import DEFAULT_METHOD
+from flashtrace_agent.defaults import DEFAULT_METHOD
 from flashtrace_agent.errors import FlashTraceError
 
 from .console import open_console, print_json

@@ -11,7 +11,8 @@ import torch
 import transformers
 from torch import Tensor
 
-from ..attribution import DEFAULT_METHOD, Attribution
+from ..attribution import Attribution
+from ..defaults import DEFAULT_METHOD
 from ..errors import SequenceError
 from ..model_lock import model_lock
 from ..prompt.token_text import TokenText

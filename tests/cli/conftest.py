@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from flashtrace_agent.attribution import DEFAULT_METHOD, Attribution, Hop
+from flashtrace_agent.attribution import Attribution, Hop
 from flashtrace_agent.cli import app
+from flashtrace_agent.defaults import DEFAULT_METHOD
 from flashtrace_agent.message import Message, ToolCall
 from flashtrace_agent.segment import Segment
 from flashtrace_agent.span import Span

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from flashtrace_agent.attribution import DEFAULT_METHOD
 from flashtrace_agent.cli.trace_tree import results_by_call
+from flashtrace_agent.defaults import DEFAULT_METHOD
 from flashtrace_agent.message import Message
 from flashtrace_agent.store import Store
 from flashtrace_agent.trace import Step, Trace

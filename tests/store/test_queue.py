@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
-from flashtrace_agent.attribution import DEFAULT_METHOD, Attribution
+from flashtrace_agent.attribution import Attribution
+from flashtrace_agent.defaults import DEFAULT_METHOD
 from flashtrace_agent.errors import ModelFileError, StoreError, TargetError
 from flashtrace_agent.store import Job, Store
 from flashtrace_agent.store.work import work

@@ -1,7 +1,7 @@
 """The method that measured best so far, which may change from one release to the next.
 
-`benchmarks/FAITHFULNESS.md`, which ``flashtrace-agent eval`` writes, holds the measurements. An `Attribution` says under ``settings["picked"]``
-which method it was.
+`benchmarks/FAITHFULNESS.md`, which ``flashtrace-agent eval`` writes, holds the measurements. An
+`Attribution` says under ``settings["picked"]`` which method it was.
 """
 
 from __future__ import annotations

@@ -1,0 +1,6 @@
+"""What is used where nobody says otherwise. Loads nothing, for the command line's help shows it."""
+
+from __future__ import annotations
+
+DEFAULT_METHOD = "flashtrace"
+"""A name in `flashtrace_agent.engine.methods.METHODS`."""
