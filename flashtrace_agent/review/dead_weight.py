@@ -1,7 +1,8 @@
 """Lines that may go: candidates by attribution, and what the ablation said of each.
 
 A candidate is a line whose influence is not above that of random filler in any kind of choice. It is
-called removable only after the model has been run without it (`ablation`) and did the same.
+called removable only after the model has been run without it (`ablation`) and did the same, unstable
+steps aside (docs/review.md).
 """
 
 from __future__ import annotations

@@ -152,9 +152,9 @@ def _dead_weight(group: GroupReport) -> Section:
         )
         return section
     section.blocks.append(
-        "Lines whose influence is not above that of random filler of their length, in any kind of "
-        "choice. A line "
-        "is removable only if the model, run without it, did the same."
+        "Lines whose influence is not above that of random filler of their length, in any kind of choice. "
+        "A line is removable only if the model, run without it, finds the recorded actions as likely and "
+        "does the same, but for at most one step in ten whose choice hung by a hair anyway."
     )
     rows: list[list[Cell]] = []
     for one in dead.candidates:
