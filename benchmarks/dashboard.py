@@ -6,7 +6,8 @@ Builds a store of made-up traces by bulk inserts (``--traces 1000000`` is what t
 1.5 s for) and a step of ``--tokens`` tokens with eight explained targets (3 s for 32,000), serves
 it, and times from asking for the page's address in a fresh tab until its content stands there:
 the table's rows, or the strongest token in its colour. The median of ``--runs`` is printed after
-one run that warms up the server and the browser's cache, as that of somebody who works with it; ``--write`` puts the numbers into ``benchmarks/DASHBOARD.md``.
+one run that warms up the server and the browser's cache, as for somebody who works with it;
+``--write`` puts the numbers into ``benchmarks/DASHBOARD.md``.
 Only times on an idle machine mean much.
 """
 

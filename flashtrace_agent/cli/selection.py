@@ -11,10 +11,9 @@ import typer
 from flashtrace_agent.errors import FlashTraceError, ModelFileError, UnsupportedModelError
 
 from .console import print_json
-from .options import load_attributor
+from .loaded_model import LoadedModel
 
 if TYPE_CHECKING:
-    from flashtrace_agent.engine.attributor import Attributor
     from flashtrace_agent.store import Store
 
 _BATCH = 32
@@ -81,13 +80,11 @@ def _here(
 ) -> Iterator[Outcome]:
     from flashtrace_agent.explain import explain_step
 
-    attributor: Attributor | None = None
+    loaded = LoadedModel(model, dtype)
     for step_id in step_ids:
         step = opened.get_step(step_id)
-        if attributor is None:
-            attributor = load_attributor(model, step.model, dtype)
         try:
-            yield step_id, explain_step(attributor, step, hops=hops, method=method), ""
+            yield step_id, explain_step(loaded.for_step(step), step, hops=hops, method=method), ""
         except (ModelFileError, UnsupportedModelError):
             raise
         except FlashTraceError as error:

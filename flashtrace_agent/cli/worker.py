@@ -16,18 +16,17 @@ import typer
 
 from flashtrace_agent.errors import FlashTraceError
 
+from .loaded_model import LoadedModel
 from .options import (
     DtypeOption,
     ModelOption,
     StoreOption,
     WhereOption,
-    load_attributor,
     open_existing_store,
 )
 
 if TYPE_CHECKING:
     from flashtrace_agent.attribution import Attribution
-    from flashtrace_agent.engine.attributor import Attributor
     from flashtrace_agent.store import Job, Store
     from flashtrace_agent.trace import Step
 
@@ -60,7 +59,7 @@ def worker(
             typer.echo(f"Queued {opened.jobs.retry()} failed jobs again.", err=True)
         if where is not None or everything:
             typer.echo(f"Queued {opened.jobs.enqueue_where(where)} steps.", err=True)
-        _work(opened, _Explainer(model, device, dtype), watch)
+        _work(opened, _Explainer(LoadedModel(model, dtype, device)), watch)
         counts = opened.jobs.counts()
         dead = opened.jobs.dead(3) if counts["dead"] else []
     typer.echo("Jobs: " + ", ".join(f"{number} {status}" for status, number in counts.items()))
@@ -91,21 +90,17 @@ def _work(opened: Store, explainer: _Explainer, watch: bool) -> None:
 
 
 class _Explainer:
-    """Loads the model with the first job, so that an empty queue costs nothing."""
+    """Explains jobs with the models that wrote their steps."""
 
-    def __init__(self, model: str | None, device: str | None, dtype: str) -> None:
+    def __init__(self, model: LoadedModel) -> None:
         self._model = model
-        self._device = device
-        self._dtype = dtype
-        self._attributor: Attributor | None = None
 
     def __call__(self, step: Step, job: Job) -> Sequence[Attribution]:
         from flashtrace_agent.explain import explain_step
 
-        if self._attributor is None:
-            self._attributor = load_attributor(self._model, step.model, self._dtype, self._device)
-        found = explain_step(self._attributor, step, job.targets, hops=job.hops, method=job.method)
-        return [one.check(self._attributor) for one in found] if job.check else found
+        attributor = self._model.for_step(step)
+        found = explain_step(attributor, step, job.targets, hops=job.hops, method=job.method)
+        return [one.check(attributor) for one in found] if job.check else found
 
 
 @contextmanager

@@ -43,7 +43,7 @@ def explained(monkeypatch: pytest.MonkeyPatch, trace: Trace, steps: list[Step], 
         return [known]
 
     monkeypatch.setattr("flashtrace_agent.explain.explain_step", explain_step)
-    monkeypatch.setattr("flashtrace_agent.cli.selection.load_attributor", lambda *_: None)
+    monkeypatch.setattr("flashtrace_agent.cli.loaded_model.load_attributor", lambda *_: None)
     return asked
 
 

@@ -6,7 +6,6 @@ import os
 import signal
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib import import_module
 from typing import Any
 
 import pytest
@@ -17,9 +16,6 @@ from flashtrace_agent.store import Store
 from flashtrace_agent.trace import Step, Trace
 
 from .conftest import Run
-
-WORKER = import_module("flashtrace_agent.cli.worker")
-"""The module; the package has the command under the same name."""
 
 
 @pytest.fixture
@@ -40,13 +36,13 @@ def explained(monkeypatch: pytest.MonkeyPatch, trace: Trace, store_url: str) -> 
         return [replace(known, target_name=name) for name in targets or ["answer"]]
 
     monkeypatch.setattr("flashtrace_agent.explain.explain_step", explain_step)
-    monkeypatch.setattr(WORKER, "load_attributor", lambda *_: None)
+    monkeypatch.setattr("flashtrace_agent.cli.loaded_model.load_attributor", lambda *_: None)
     return asked
 
 
 def test_an_empty_queue_loads_no_model(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """And says that there is nothing."""
-    monkeypatch.delattr(WORKER, "load_attributor")
+    monkeypatch.delattr("flashtrace_agent.cli.loaded_model.load_attributor")
     result = run("worker", "--all")
     assert (result.exit_code, result.stdout) == (0, "Jobs: 0 queued, 0 leased, 0 done, 0 dead\n")
     assert "Queued 0 steps." in result.stderr
