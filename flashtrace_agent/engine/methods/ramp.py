@@ -1,6 +1,6 @@
 """FlashTrace with deeper layers counting more and heads added up before they are measured.
 
-As `flashtrace`, hop by hop, but for two things (benchmarks/FAITHFULNESS.md says what each is worth):
+As `flashtrace`, hop by hop, but for two things (benchmarks/FAITHFULNESS.md says what both are worth):
 
 1. Layer l of L counts l / L. Early layers gather syntax and position, and rest on the first token; what a
    model writes next is decided later. Leaving the earlier half out altogether lost evidence.
