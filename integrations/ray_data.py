@@ -68,7 +68,6 @@ def explain_on_ray(
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it reports to its makers otherwise
     try:
         import ray
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
     except ImportError as error:
         raise FlashTraceError("The engine ray needs Ray: pip install 'flashtrace-agent[ray]'.") from error
     ours = not ray.is_initialized()
@@ -77,14 +76,22 @@ def explain_on_ray(
             ray.init(address=address, log_to_driver=False, include_dashboard=False if not address else None)
         ray.data.DataContext.get_current().enable_progress_bars = False
         gpus = int(ray.cluster_resources().get("GPU", 0))
-        count = actors or gpus or len([node for node in ray.nodes() if node["Alive"]])
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        processors = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
+        machines = [number for number in processors if number]
+        count = actors or gpus or len(machines)
         explained = (
-            ray.data.from_items([{"id": step_id} for step_id in step_ids])
-            .repartition(max(1, -(-len(step_ids) // _STEPS)))
-            # Half a processor, because what asks for the same would run inside the actors, anywhere.
+            ray.data.from_items(
+                [{"id": step_id} for step_id in step_ids],
+                override_num_blocks=max(1, -(-len(step_ids) // _STEPS)),
+            )
+            # Asks for no processor, as the actors may hold them all; two at a time keep ahead of any actor.
             .map_batches(
-                _read_steps, fn_args=(url,), batch_size=_STEPS, scheduling_strategy=here, num_cpus=0.5
+                _read_steps,
+                fn_args=(url,),
+                batch_size=_STEPS,
+                num_cpus=0,
+                concurrency=2,
+                label_selector={"ray.io/node-id": ray.get_runtime_context().get_node_id()},
             )
             .map_batches(
                 _Explainer,
@@ -92,9 +99,8 @@ def explain_on_ray(
                 batch_size=_STEPS,
                 # Few ahead, so that the first actor does not take what the others could do.
                 compute=ray.data.ActorPoolStrategy(size=count, max_tasks_in_flight_per_actor=2),
-                scheduling_strategy="SPREAD",
                 num_gpus=1 if gpus else 0,
-                num_cpus=1,
+                num_cpus=1 if gpus else _processors(machines, count),
             )
         )
         for row in explained.iter_rows():
@@ -106,6 +112,17 @@ def explain_on_ray(
     finally:
         if ours:
             ray.shutdown()
+
+
+def _processors(machines: Sequence[float], actors: int) -> float:
+    """Return what an actor asks for, so that no machine gets a second one before each has one.
+
+    Args:
+        machines: processors of each machine.
+        actors: how many are to be placed on them.
+    """
+    on_each = -(-actors // max(1, len(machines)))
+    return 0.75 * min(machines, default=1.0) / on_each
 
 
 def _read_steps(rows: Rows, url: str) -> dict[str, list[str]]:

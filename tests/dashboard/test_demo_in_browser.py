@@ -42,7 +42,7 @@ def test_open_a_demo_trace_choose_a_target_and_see_what_caused_it(demo: Demo) ->
             page.get_by_role("radio", name=re.compile(target)).or_(
                 page.get_by_role("button", name=re.compile(target))
             ).first.click()
-            expect(page.locator(".ft-facts")).to_contain_text(target)
+            expect(page.locator(".ft-facts", has_text=target)).to_be_visible()
         hottest = recorded["tool_name"].top(1)[0].position
         token = page.locator(f'.ft-t[data-pos="{hottest}"]')
         page.locator(".ft-tokens .ft-row").first.click()
@@ -79,7 +79,7 @@ def test_drag_over_words_and_a_real_worker_explains_them(demo: Demo) -> None:
         expect(page.get_by_text("No worker is running")).to_be_visible()
         process = subprocess.Popen(worker, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            expect(page.locator(".ft-facts")).to_contain_text(f"{start + 1}:{start + 3}")
+            expect(page.locator(".ft-facts", has_text=f"{start + 1}:{start + 3}")).to_be_visible()
         finally:
             process.terminate()
             process.wait(timeout=60)

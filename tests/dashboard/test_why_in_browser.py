@@ -68,10 +68,10 @@ def test_click_chooses_a_part_and_drag_chooses_tokens(
         watched = Watched(browser)
         page = watched.page
         page.goto(f"{address}/why?trace={good_run.trace.id}&step={step.id}&target=argument:item")
-        expect(page.locator(".ft-facts")).to_contain_text("argument:item")
+        expect(page.locator(".ft-facts", has_text="argument:item")).to_be_visible()
         bring_to_sight(page, '"lookup", "arguments": {"item": "lamp')
         token(page, name.start).click()
-        expect(page.locator(".ft-facts")).to_contain_text("tool_name")
+        expect(page.locator(".ft-facts", has_text="tool_name")).to_be_visible()
         expect(page).to_have_url(re.compile("target=tool_name"))
 
         first, last = token(page, start), token(page, start + 2)
@@ -89,7 +89,7 @@ def test_click_chooses_a_part_and_drag_chooses_tokens(
         worker = threading.Thread(target=run_worker)
         worker.start()
         try:
-            expect(page.locator(".ft-facts")).to_contain_text(f"{start}:{start + 3}")
+            expect(page.locator(".ft-facts", has_text=f"{start}:{start + 3}")).to_be_visible()
         finally:
             stop.set()
             worker.join()
@@ -131,7 +131,7 @@ def test_what_a_segment_influenced(browser: Browser, address: str, good_run: Run
     expect(box.locator(".ft-row[aria-current=true]")).to_contain_text("step 1 · argument:item")
     watched.shoot("why-reverse")
     box.get_by_role("button", name="step 3 · answer").click()
-    expect(page.locator(".ft-facts")).to_contain_text("answer")
+    expect(page.locator(".ft-facts", has_text="answer")).to_be_visible()
     expect(page).to_have_url(re.compile(good_run.trace.steps[2].id))
     watched.close()
 
@@ -151,7 +151,7 @@ def test_choosing_by_keyboard(browser: Browser, address: str, good_run: Run) -> 
     page.keyboard.press("Escape")
     expect(page.locator(".ft-marked")).to_have_count(0)
     page.keyboard.press("Enter")
-    expect(page.locator(".ft-facts")).to_contain_text("reasoning")
+    expect(page.locator(".ft-facts", has_text="reasoning")).to_be_visible()
     page.locator(".ft-text").focus()
     page.keyboard.press("PageDown")
     page.keyboard.press("Enter")

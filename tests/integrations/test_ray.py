@@ -54,7 +54,7 @@ def record(url: str, count: int) -> list[Step]:
         Step(
             make_id(utc_now(), str(number)), trace.id, "model", "tiny", utc_now(), status="ok",
             input=[Message("user", "hello")], output=Message("assistant", "yes"), model="tiny",
-            prompt_ids=generator.integers(5, 200, 20 if number else 5000).tolist(), completion_ids=[7, 8, 9],
+            prompt_ids=generator.integers(5, 200, 1500 if number else 5000).tolist(), completion_ids=[7, 8, 9],
             fidelity=Fidelity.EXACT,
         )
         for number in range(count)
@@ -74,9 +74,9 @@ def attribute(cluster: str, url: str, model: Path) -> Any:
 def test_a_cluster_computes_what_one_process_does(cluster: str, model: Path, tmp_path: Path) -> None:
     """Every step once, on both machines; what is there is not computed again."""
     url = f"sqlite:///{tmp_path}/traces.db"
-    steps = record(url, 41)
+    steps = record(url, 57)
     with Store(url) as store:
-        first = list(store.jobs.unattributed())[:32]
+        first = list(store.jobs.unattributed())[:48]  # enough that the second actor is needed, too
         # A tiny model is done before a second actor is there.
         ray.data.DataContext.get_current().wait_for_min_actors_s = 120
         found = list(explain_on_ray(url, first, model=str(model), address=cluster))
