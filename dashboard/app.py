@@ -7,7 +7,7 @@ data folder.
 import streamlit as st
 
 from flashtrace_agent.dashboard.access import require_token
-from flashtrace_agent.dashboard.text import plain
+from flashtrace_agent.dashboard.live import show_error
 from flashtrace_agent.errors import FlashTraceError
 
 # As data inside the page: Streamlit would fetch the icons it names from elsewhere.
@@ -46,4 +46,4 @@ require_token()
 try:
     page.run()
 except FlashTraceError as error:
-    st.error(plain(str(error)), icon=":material/error:")
+    show_error(error)

@@ -8,6 +8,7 @@ from flashtrace_agent.attribution import Attribution
 from flashtrace_agent.trace import Step
 
 from .data import open_store
+from .live import live
 from .queueing import find_check, request_check, show_worker_hint
 from .text import plain
 
@@ -34,11 +35,13 @@ def show_check(step: Step, attribution: Attribution) -> None:
         st.rerun()
 
 
-@st.fragment(run_every=_POLL_S)  # type: ignore[untyped-decorator]
-def _wait(step_id: str, job_id: str) -> None:
+def _draw_wait(step_id: str, job_id: str) -> None:
     """Say that a check is under way; draws the whole page again once it has ended."""
     job = next((one for one in open_store().jobs.of_step(step_id) if one.id == job_id), None)
     if job is None or job.status in ("done", "dead"):
         st.rerun(scope="app")
     st.markdown(":material/hourglass_top: Checking …")
     show_worker_hint()
+
+
+_wait = live(_draw_wait, _POLL_S)

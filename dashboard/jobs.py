@@ -9,9 +9,9 @@ import streamlit as st
 
 from flashtrace_agent.dashboard.data import open_store
 from flashtrace_agent.dashboard.links import WHY, query
+from flashtrace_agent.dashboard.live import live
 from flashtrace_agent.dashboard.queueing import show_worker_hint, target_names
 from flashtrace_agent.dashboard.text import clip, moment, plain
-from flashtrace_agent.errors import FlashTraceError
 from flashtrace_agent.store import JobState
 from flashtrace_agent.trace import utc_now
 
@@ -133,28 +133,25 @@ def _show_store() -> None:
 
 
 def _show_live() -> None:
-    try:
-        counts = open_store().jobs.counts()
-        with st.container(horizontal=True):
-            for label, status in (
-                ("Queued", "queued"),
-                ("Running", "leased"),
-                ("Done", "done"),
-                ("Failed", "dead"),
-            ):
-                st.metric(label, f"{counts[status]:,}", width="content")
-        _show_workers()
-        _show_queue(counts)
-        _show_failures(counts["dead"])
-    except FlashTraceError as error:  # a fragment keeps errors from the page
-        st.error(plain(str(error)), icon=":material/error:")
+    counts = open_store().jobs.counts()
+    with st.container(horizontal=True):
+        for label, status in (
+            ("Queued", "queued"),
+            ("Running", "leased"),
+            ("Done", "done"),
+            ("Failed", "dead"),
+        ):
+            st.metric(label, f"{counts[status]:,}", width="content")
+    _show_workers()
+    _show_queue(counts)
+    _show_failures(counts["dead"])
 
 
 def main() -> None:
     """Draw the page."""
     open_store()
     st.header("Jobs and health", anchor=False)
-    st.fragment(_show_live, run_every=REFRESH_S)()
+    live(_show_live, REFRESH_S)()
     if st.toggle("Count what the store holds", help="Reads every table; takes a while on a large store."):
         _show_store()
 

@@ -19,6 +19,7 @@ from flashtrace_agent.store.job_queue import job_id
 from flashtrace_agent.trace import Step
 
 from .data import open_store, store_option
+from .live import live
 from .text import plain
 
 PRIORITY = 10
@@ -98,8 +99,7 @@ def find_job(step: Step, target: str | None) -> JobState | None:
     return next(iter(alone + covering), None)
 
 
-@st.fragment(run_every=_POLL_S)  # type: ignore[untyped-decorator]
-def _show_progress(step_id: str, target: str | None, label: str) -> None:
+def _draw_progress(step_id: str, target: str | None, label: str) -> None:
     """Say where the request stands; draws the whole page again once there is a result."""
     store = open_store()
     step = store.get_step(step_id)
@@ -113,6 +113,9 @@ def _show_progress(step_id: str, target: str | None, label: str) -> None:
             _show_state(step, job, target, label)
         if job is not None and job.status == "queued":
             show_worker_hint()
+
+
+_show_progress = live(_draw_progress, _POLL_S)
 
 
 def _show_state(step: Step, job: JobState | None, target: str | None, label: str) -> None:

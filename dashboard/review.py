@@ -68,10 +68,12 @@ def _review(url: str, asked: _Asked, _store: Store) -> Report:
     if asked.before is None or asked.after is None:
         return build_report(steps, include_approximate=asked.approximate)
     chosen = select(steps, include_approximate=asked.approximate)
-    earlier = _store.attributed_steps(where=asked.where, prompt_version=asked.before, last=asked.last)
-    comparison = compare_versions(
-        (asked.before, asked.after), select(earlier, include_approximate=asked.approximate), chosen
+    earlier = select(
+        _store.attributed_steps(where=asked.where, prompt_version=asked.before, last=asked.last),
+        include_approximate=asked.approximate,
     )
+    scores = _store.scores(earlier.trace_ids() + chosen.trace_ids())
+    comparison = compare_versions((asked.before, asked.after), earlier, chosen, scores)
     return report_selection(chosen, comparison=comparison)
 
 

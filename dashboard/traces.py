@@ -8,8 +8,8 @@ import streamlit as st
 
 from flashtrace_agent.dashboard.data import open_store
 from flashtrace_agent.dashboard.links import TRACE, query
+from flashtrace_agent.dashboard.live import live
 from flashtrace_agent.dashboard.text import FIDELITY_COLOR, STATUS_COLOR, clip, duration, plain
-from flashtrace_agent.errors import FlashTraceError
 
 PAGE_SIZE = 50
 
@@ -105,17 +105,10 @@ def _chosen_row(event: Any) -> int | None:
 
 
 def _show(where: str | None, by_session: bool) -> None:
-    """Show the table; errors are caught here, because a fragment keeps them from the page."""
-    try:
-        if by_session:
-            _show_sessions(where)
-        else:
-            _show_traces(where)
-    except FlashTraceError as error:
-        sentence, *picture = str(error).split("\n", 1)
-        st.error(plain(sentence), icon=":material/error:")
-        if picture:  # a filter's mistake, and the place below it
-            st.code(picture[0], language=None)
+    if by_session:
+        _show_sessions(where)
+    else:
+        _show_traces(where)
 
 
 def _show_traces(where: str | None) -> None:
@@ -214,15 +207,15 @@ def main() -> None:
     head.header("Traces", anchor=False)
     with controls.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
         by_session = st.toggle("By session", key="sessions", help="One row per session.")
-        live = st.toggle("Live", key="live", help="Look for new traces every few seconds.")
+        watch = st.toggle("Live", key="live", help="Look for new traces every few seconds.")
         st.button("Refresh", icon=":material/refresh:")
     where = _filter()
     if st.session_state.get("listed") != (where, by_session):
         st.session_state["listed"] = (where, by_session)
         st.session_state["page_starts"] = []
     # A reader on a later page is reading: new traces would not change it.
-    watching = live and not st.session_state["page_starts"]
-    st.fragment(_show, run_every=LIVE_S if watching else None)(where, by_session)
+    watching = watch and not st.session_state["page_starts"]
+    live(_show, LIVE_S if watching else None)(where, by_session)
 
 
 main()

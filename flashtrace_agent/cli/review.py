@@ -112,12 +112,13 @@ def review(
     with open_existing_store(store) as opened, status:
         chosen = read(opened, compare[1] if compare else prompt_version)
         before = read(opened, compare[0]) if compare else None
+        scores = opened.scores(before.trace_ids() + chosen.trace_ids()) if before else {}
     _require_attributions(chosen, compare[1] if compare else prompt_version)
     title = _title(where, prompt_version, compare)
     comparison = None
     if before is not None and compare is not None:
         _require_attributions(before, compare[0])
-        comparison = compare_versions(compare, before, chosen)
+        comparison = compare_versions(compare, before, chosen, scores)
     report = report_selection(chosen, title=title, threshold=untrusted, comparison=comparison)
     report = _checked(report, yes=yes, may_ask=not as_json, sample=sample, model=model, dtype=dtype)
     _write(report, html, markdown)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from difflib import SequenceMatcher
 from typing import Any
@@ -124,23 +124,34 @@ class Comparison:
         }
 
 
-def compare_versions(names: tuple[str, str], first: Selection, second: Selection) -> Comparison:
+def compare_versions(
+    names: tuple[str, str],
+    first: Selection,
+    second: Selection,
+    scores: Mapping[str, float] | None = None,
+) -> Comparison:
     """Compare two versions, each read as a selection of its own.
 
     Args:
         names: the two versions' names.
         first: steps of the first version.
         second: steps of the second.
+        scores: by trace id, the scores that somebody gave, as `Store.scores` returns them; an outcome.
     """
     groups = [
-        _compare(key, observations, second.groups[key])
+        _compare(key, observations, second.groups[key], scores or {})
         for key, observations in first.groups.items()
         if key in second.groups
     ]
     return Comparison(*names, tuple(groups))
 
 
-def _compare(key: GroupKey, first: Sequence[Observation], second: Sequence[Observation]) -> GroupComparison:
+def _compare(
+    key: GroupKey,
+    first: Sequence[Observation],
+    second: Sequence[Observation],
+    scores: Mapping[str, float],
+) -> GroupComparison:
     both = [*first, *second]
     traces = {trace: number for number, trace in enumerate(group_traces(both))}
     is_second = np.zeros(len(traces), dtype=bool)
@@ -152,7 +163,7 @@ def _compare(key: GroupKey, first: Sequence[Observation], second: Sequence[Obser
     return GroupComparison(
         key=key,
         traces=counts,
-        outcomes=_outcomes(both, traces, is_second, testable),
+        outcomes=_outcomes(both, traces, scores, is_second, testable),
         lines=tuple(
             LineChange(
                 before,
@@ -221,10 +232,14 @@ def _influence_changes(
 def _outcomes(
     observations: Sequence[Observation],
     traces: dict[str, int],
+    scores: Mapping[str, float],
     is_second: Mask,
     testable: bool,
 ) -> dict[str, Change]:
-    names = ("traces that ended well", "calls to unknown tools", "prompt tokens", "steps", "untrusted share")
+    names = (
+        *("traces that ended well", "calls to unknown tools", "prompt tokens", "steps", "untrusted share"),
+        "score given",
+    )
     sums, counts = np.zeros((2, len(traces), len(names)))
     for one in observations:
         row = traces[one.trace.id]
@@ -242,6 +257,8 @@ def _outcomes(
             if share is not None:
                 sums[row, 4] += share
                 counts[row, 4] += 1
+        if one.trace.id in scores:
+            sums[row, 5], counts[row, 5] = scores[one.trace.id], 1
     changes = _changes(sums, counts, is_second, testable)
     return {name: change for name, change in zip(names, changes, strict=True) if change != Change(None, None)}
 

@@ -43,6 +43,10 @@ class Selection:
     groups: dict[GroupKey, list[Observation]] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
 
+    def trace_ids(self) -> list[str]:
+        """Return the ids of the traces that count, each once."""
+        return list(dict.fromkeys(one.trace.id for group in self.groups.values() for one in group))
+
 
 NOT_ATTRIBUTED = "not attributed yet"
 NO_SEGMENTS = "attributed without segments"

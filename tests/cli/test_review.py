@@ -91,6 +91,26 @@ def test_two_versions_are_compared(run: Run, store_url: str) -> None:
     assert "prompt version v0" in missing.stderr
 
 
+def test_the_scores_that_people_gave_are_an_outcome(run: Run, store_url: str) -> None:
+    """The latest score of each trace; traces without one do not count, and without any there is no row."""
+    fill(store_url, versions())
+    bare = json.loads(run("review", "--compare", "v1", "v2", "--json").stdout)
+    assert "score given" not in bare["comparison"]["groups"][0]["outcomes"]
+    with Store(store_url) as store:
+        for recorded in versions():
+            trace = recorded.trace
+            store.annotate(trace.id, who="me", score=0.5)
+            if recorded.trace.id != versions()[0].trace.id:
+                store.annotate(trace.id, who="me", score=0.25 if trace.prompt_version == "v1" else 0.75)
+        store.annotate(trace.id, step_id=recorded.steps[0][0].id, who="me", score=0.0)
+    report = json.loads(run("review", "--compare", "v1", "v2", "--json").stdout)
+    outcome = report["comparison"]["groups"][0]["outcomes"]["score given"]
+    assert outcome["before"] == pytest.approx((0.5 + 4 * 0.25) / 5)
+    assert outcome["after"] == pytest.approx(0.75)
+    assert 0 < outcome["p"] < 0.1
+    assert "score given" in run("review", "--compare", "v1", "v2").stdout
+
+
 @pytest.mark.parametrize(
     ("condition", "code"),
     [("untrusted > 0.5", 0), ("candidate_tokens > 5", 1), ("unknown_calls = 0", 1), ("dead_tokens > 500", 1)],

@@ -117,6 +117,23 @@ def test_a_request_is_taken_back(browser: Browser, tmp_path: Path, good_run: Run
         watched.close()
 
 
+def test_an_error_while_waiting_is_a_sentence(browser: Browser, tmp_path: Path, good_run: Run) -> None:
+    """Somebody deletes the trace while the page waits for its explanation: no traceback."""
+    step = good_run.trace.steps[0]
+    url = f"sqlite:///{tmp_path / 'traces.db'}"
+    fill(url, [good_run])
+    with serving(url) as address, Store(url) as store:
+        watched = Watched(browser)
+        page = watched.page
+        target = f"{len(step.prompt_ids or []) + 3}:{len(step.prompt_ids or []) + 5}"
+        page.goto(f"{address}/why?trace={good_run.trace.id}&step={step.id}&target={target}")
+        expect(page.get_by_text("waits in the queue")).to_be_visible()
+        store.delete_trace(good_run.trace.id)
+        expect(page.get_by_text("No step")).to_be_visible()
+        expect(page.get_by_text("Traceback")).to_have_count(0)
+        watched.close()
+
+
 def test_what_a_segment_influenced(browser: Browser, address: str, good_run: Run) -> None:
     """A click in the prompt lists the targets of all steps that drew on it, and leads to them."""
     watched = Watched(browser)
