@@ -54,8 +54,8 @@ def record(url: str, count: int) -> list[Step]:
         Step(
             make_id(utc_now(), str(number)), trace.id, "model", "tiny", utc_now(), status="ok",
             input=[Message("user", "hello")], output=Message("assistant", "yes"), model="tiny",
-            prompt_ids=generator.integers(5, 200, 1500 if number else 5000).tolist(), completion_ids=[7, 8, 9],
-            fidelity=Fidelity.EXACT,
+            prompt_ids=generator.integers(5, 200, 1500 if number else 5000).tolist(),
+            completion_ids=[7, 8, 9], fidelity=Fidelity.EXACT,
         )
         for number in range(count)
     ]  # fmt: skip
