@@ -15,7 +15,7 @@ import streamlit as st
 from flashtrace_agent.attribution import Attribution
 from flashtrace_agent.store import JobState
 from flashtrace_agent.store.attributions import asked_hops
-from flashtrace_agent.store.job_queue import job_id
+from flashtrace_agent.store.job_requests import job_id
 from flashtrace_agent.trace import Step
 
 from .data import open_store, store_option

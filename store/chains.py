@@ -55,11 +55,11 @@ def follow(links: Mapping[str, L], head: str | None) -> list[L]:
     """Return the links of the chain that ends in `head`, oldest first.
 
     Raises:
-        StoreError: if a link is missing.
+        StoreError: if a link is missing, or the chain is a circle.
     """
     path: list[L] = []
     while head is not None:
-        if head not in links:
+        if head not in links or len(path) == len(links):
             raise StoreError(f"The store lacks the entry {head}: restore the store from a backup.")
         path.append(links[head])
         head = links[head].parent

@@ -10,21 +10,26 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
 
 from sqlalchemy import Text, func, select
 from sqlalchemy import type_coerce as coerce
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, aliased
 
 from flashtrace_agent.errors import StoreError
 from flashtrace_agent.message import Message
 
 from .arrays import unpack_ids, unpack_scores
+from .check_references import reference_problems
+from .check_rows import Problem, one_sentence, rows_by_key
+from .check_values import CHECKED_BY_VALUE, value_problems
+from .check_words import ExpectedWords
+from .damage import UNREADABLE
 from .messages import storage_digest
 from .schema import (
     AttributionRow,
+    Base,
     DocumentRow,
     MessageNumberRow,
     MessageRow,
@@ -36,37 +41,51 @@ from .shares import wrong_shares
 from .token_chains import LINK_LENGTH
 from .totals import wrong_totals
 
-_PAGE = 1000
-_DAMAGE = (StoreError, zlib.error, ValueError, KeyError, TypeError, AttributeError)
+_DAMAGE = (*UNREADABLE, StoreError)
+
+Tick = Callable[[int], None]
+"""Called with how many more rows are checked; rows of some tables are looked at several times."""
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something wrong in a store: in which table, in which row, what."""
-
-    table: str
-    row: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.table} {self.row}: {self.what}"
-
-
-def find_problems(session: Session) -> Iterator[Problem]:
-    """Yield everything that is wrong, table by table."""
-    if session.get_bind().dialect.name == "sqlite":
-        yield from _sqlite_problems(session)
-    yield from _message_problems(session)
-    yield from _document_problems(session)
+def find_problems(session: Session, tick: Tick) -> Iterator[Problem]:
+    """Yield everything that is wrong, table by table; what cannot be read is said and gone round."""
     lengths = _Lengths()
-    for row_type, kind in ((TokenChunkRow, b"ids"), (TextChunkRow, b"texts")):
-        yield from _chunk_problems(session, row_type, kind, lengths)
-    yield from _step_problems(session, lengths)
-    yield from _attribution_problems(session, lengths)
-    for trace_id in wrong_totals(session.connection()):
-        yield Problem("traces", trace_id, "what is stated of its steps does not follow from them")
-    for trace_id in wrong_shares(session.connection()):
-        yield Problem("traces", trace_id, "its shares do not follow from its attributions")
+    words = ExpectedWords(session)
+    checks: list[tuple[str, Iterator[Problem]]] = [
+        *((name, value_problems(session, name, tick)) for name in CHECKED_BY_VALUE),
+        ("messages", _message_problems(session, words, tick)),
+        ("message_words", words.problems()),
+        ("documents", _document_problems(session, tick)),
+        ("token_chunks", _chunk_problems(session, TokenChunkRow, b"ids", lengths, tick)),
+        ("text_chunks", _chunk_problems(session, TextChunkRow, b"texts", lengths, tick)),
+        ("steps", _step_problems(session, lengths, tick)),
+        ("attributions", _attribution_problems(session, lengths, tick)),
+        ("references", reference_problems(session)),
+        ("traces", _summary_problems(session)),
+    ]
+    if session.get_bind().dialect.name == "sqlite":
+        checks.insert(0, ("file", _sqlite_problems(session)))
+    for table, problems in checks:
+        try:
+            yield from problems
+        except (DBAPIError, *_DAMAGE) as error:
+            session.rollback()
+            yield Problem(table, "", f"it cannot be read to its end ({one_sentence(error)})")
+
+
+def count_checked(session: Session) -> int:
+    """Return how many rows `find_problems` will tick."""
+    names = [
+        *CHECKED_BY_VALUE,
+        "messages",
+        "documents",
+        "token_chunks",
+        "text_chunks",
+        "steps",
+        "attributions",
+    ]
+    counts = (select(func.count()).select_from(Base.metadata.tables[name]) for name in names)
+    return sum(session.scalar(count) or 0 for count in counts)
 
 
 class _Lengths:
@@ -79,13 +98,21 @@ class _Lengths:
         self._links[digest] = (parent, length)
 
     def up_to(self, digest: str | None) -> int | None:
-        total = 0
+        total = seen = 0
         while digest is not None:
-            if digest not in self._links:
+            seen += 1
+            if digest not in self._links or seen > len(self._links):  # a damaged chain may be a circle
                 return None
             digest, length = self._links[digest]
             total += length
         return total
+
+
+def _summary_problems(session: Session) -> Iterator[Problem]:
+    for trace_id in wrong_totals(session.connection()):
+        yield Problem("traces", trace_id, "what is stated of its steps does not follow from them")
+    for trace_id in wrong_shares(session.connection()):
+        yield Problem("traces", trace_id, "its shares do not follow from its attributions")
 
 
 def _sqlite_problems(session: Session) -> Iterator[Problem]:
@@ -97,7 +124,7 @@ def _sqlite_problems(session: Session) -> Iterator[Problem]:
         yield Problem(table, f"row {row}", f"refers to a row of {target} that is not there")
 
 
-def _message_problems(session: Session) -> Iterator[Problem]:
+def _message_problems(session: Session, words: ExpectedWords, tick: Tick) -> Iterator[Problem]:
     parent = aliased(MessageRow)
     query = (
         select(
@@ -111,10 +138,15 @@ def _message_problems(session: Session) -> Iterator[Problem]:
         .outerjoin(parent, parent.digest == MessageRow.parent)
         .outerjoin(MessageNumberRow, MessageNumberRow.digest == MessageRow.digest)
     )
-    for row in _pages(session, query, MessageRow.digest):
+    for row in rows_by_key(session, query, MessageRow.digest, tick):
+        if isinstance(row, Problem):
+            yield row
+            continue
         try:
-            message = Message.from_dict(json.loads(row.body))
+            body = json.loads(row.body)
+            message = Message.from_dict(body)
             identity = message.digest(row.before or "")
+            words.expect(row.number, body)
         except _DAMAGE as error:
             yield Problem("messages", row.digest, f"its content cannot be read ({error})")
             continue
@@ -128,11 +160,15 @@ def _message_problems(session: Session) -> Iterator[Problem]:
             yield Problem("messages", row.digest, "its content belongs to another address")
         if row.number is None:
             yield Problem("messages", row.digest, "full-text search does not know it")
+    words.is_complete = True
 
 
-def _document_problems(session: Session) -> Iterator[Problem]:
+def _document_problems(session: Session, tick: Tick) -> Iterator[Problem]:
     query = select(DocumentRow.digest, DocumentRow.kind, DocumentRow.data)
-    for row in _pages(session, query, DocumentRow.digest):
+    for row in rows_by_key(session, query, DocumentRow.digest, tick):
+        if isinstance(row, Problem):
+            yield row
+            continue
         try:
             content = zlib.decompress(row.data)
             json.loads(content)
@@ -145,13 +181,20 @@ def _document_problems(session: Session) -> Iterator[Problem]:
 
 
 def _chunk_problems(
-    session: Session, row_type: type[TokenChunkRow] | type[TextChunkRow], kind: bytes, lengths: _Lengths
+    session: Session,
+    row_type: type[TokenChunkRow] | type[TextChunkRow],
+    kind: bytes,
+    lengths: _Lengths,
+    tick: Tick,
 ) -> Iterator[Problem]:
     table = row_type.__tablename__
     parents: list[str] = []
     full: set[str] = set()
     query = select(row_type.digest, row_type.parent, row_type.data)
-    for row in _pages(session, query, row_type.digest):
+    for row in rows_by_key(session, query, row_type.digest, tick):
+        if isinstance(row, Problem):
+            yield row
+            continue
         try:
             if row_type is TokenChunkRow:
                 ids = unpack_ids(row.data)
@@ -176,24 +219,19 @@ def _chunk_problems(
         yield Problem(table, parent, "tokens follow it though it is damaged, not full or not there")
 
 
-def _step_problems(session: Session, lengths: _Lengths) -> Iterator[Problem]:
+def _step_problems(session: Session, lengths: _Lengths, tick: Tick) -> Iterator[Problem]:
     columns = (StepRow.id, StepRow.tokens_digest, StepRow.prompt_length, StepRow.completion_length)
-    for row in _pages(session, select(*columns), StepRow.id):
+    for row in rows_by_key(session, select(*columns), StepRow.id, tick):
+        if isinstance(row, Problem):
+            yield row
+            continue
         stated = (row.prompt_length or 0) + (row.completion_length or 0)
         found = lengths.up_to(row.tokens_digest)
         if found is not None and found != stated:
             yield Problem("steps", row.id, f"it states {stated} token ids, but {found} are stored")
-    last = func.coalesce(StepRow.output_digest, StepRow.input_digest)
-    orphans = (
-        select(StepRow.id)
-        .outerjoin(MessageRow, MessageRow.digest == last)
-        .where(last.is_not(None), MessageRow.digest.is_(None))
-    )
-    for step_id in session.scalars(orphans):
-        yield Problem("steps", step_id, "its messages are not there")
 
 
-def _attribution_problems(session: Session, lengths: _Lengths) -> Iterator[Problem]:
+def _attribution_problems(session: Session, lengths: _Lengths, tick: Tick) -> Iterator[Problem]:
     columns = (
         AttributionRow.id,
         AttributionRow.ids_digest,
@@ -202,7 +240,10 @@ def _attribution_problems(session: Session, lengths: _Lengths) -> Iterator[Probl
         AttributionRow.scores,
         AttributionRow.hop_scores,
     )
-    for row in _pages(session, select(*columns), AttributionRow.id):
+    for row in rows_by_key(session, select(*columns), AttributionRow.id, tick):
+        if isinstance(row, Problem):
+            yield row
+            continue
         expected = lengths.up_to(row.ids_digest)
         try:
             arrays = [row.scores]
@@ -220,11 +261,3 @@ def _attribution_problems(session: Session, lengths: _Lengths) -> Iterator[Probl
         for what, count in [("scores", each) for each in found] + [("token texts", texts)]:
             if None not in (count, expected) and count != expected:
                 yield Problem("attributions", row.id, f"it has {count} {what} for {expected} token ids")
-
-
-def _pages(session: Session, query: Any, key: Any) -> Iterator[Any]:
-    """Yield rows in pages by key, so that a store of any size is checked in little memory."""
-    page = session.execute(query.order_by(key).limit(_PAGE)).all()
-    while page:
-        yield from page
-        page = session.execute(query.where(key > page[-1][0]).order_by(key).limit(_PAGE)).all()

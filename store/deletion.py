@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, delete, exists, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from flashtrace_agent.errors import StoreError
+
 from .chains import Link, batches, past_of
 from .full_text import forget_messages, unlink_trace
 from .maintenance import used_bytes
@@ -163,6 +165,10 @@ def _followers_first(links: Mapping[str, str | None]) -> list[str]:
         at: str | None = link
         while at is not None and at in links and at not in places:
             path.append(at)
+            if len(path) > len(links):
+                raise StoreError(
+                    "The past of a message or token goes in circles: run `flashtrace-agent db check`."
+                )
             at = links[at]
         place = places.get(at, 0) if at is not None else 0
         for digest in reversed(path):

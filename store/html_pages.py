@@ -5,39 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from flashtrace_agent.errors import StoreError
+from flashtrace_agent.atomic_file import replace_files
 from flashtrace_agent.html import markup
 from flashtrace_agent.html_trace import render_trace_html
 from flashtrace_agent.trace import Trace
 
-from .jsonl import Counts, trace_ids
+from .jsonl import Counts, Tick, no_tick
 from .store import Store
 
 
-def export_html(store: Store, folder: Path, where: str | None = None) -> Counts:
+def export_html(store: Store, folder: Path, where: str | None = None, tick: Tick = no_tick) -> Counts:
     """Write a page for each trace a filter finds, and ``index.html``, into `folder`.
 
     Raises:
-        StoreError: if the folder cannot be written.
+        FlashTraceError: if the folder cannot be written.
     """
     counts = Counts()
-    rows: list[str] = []
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for trace_id in trace_ids(store, where):
-            trace = store.get_trace(trace_id)
-            found = {step.id: store.get_attributions(step.id) for step in trace.steps}
-            said = store.annotations(trace_id)
-            name = f"{trace.id}.html"
-            (folder / name).write_text(render_trace_html(trace, found, said), encoding="utf-8")
-            rows.append("".join(_row(trace, name)))
+    with replace_files(folder) as partial, (partial / "index.html").open("w", encoding="utf-8") as index:
+        index.write(_INDEX_BEGINS)
+        for whole in store.whole_traces(where):
+            name = f"{whole.trace.id}.html"
+            page = render_trace_html(whole.trace, whole.attributions, whole.annotations)
+            (partial / name).write_text(page, encoding="utf-8")
+            index.write("".join(_row(whole.trace, name)) + "\n")
             counts.traces += 1
-            counts.steps += len(trace.steps)
-            counts.attributions += sum(map(len, found.values()))
-            counts.annotations += len(said)
-        (folder / "index.html").write_text(_INDEX.format(rows="\n".join(rows)), encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"{folder} cannot be written ({error}): choose another folder.") from error
+            counts.steps += len(whole.trace.steps)
+            counts.attributions += sum(map(len, whole.attributions.values()))
+            counts.annotations += len(whole.annotations)
+            tick(1)
+        index.write(_INDEX_ENDS)
     return counts
 
 
@@ -48,22 +44,23 @@ def _row(trace: Trace, name: str) -> Iterator[str]:
     yield "</tr>"
 
 
-_INDEX = """<!doctype html>
+_INDEX_BEGINS = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>Traces</title>
 <style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 15px/1.5 system-ui, sans-serif; margin: 1.5rem; }}
-td {{ padding: .1rem 1.5rem .1rem 0; }}
+:root { color-scheme: light dark; }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 1.5rem; }
+td { padding: .1rem 1.5rem .1rem 0; }
 </style>
 </head>
 <body>
 <table>
-{rows}
-</table>
+"""
+
+_INDEX_ENDS = """</table>
 </body>
 </html>
 """

@@ -1,15 +1,17 @@
-"""What became of queued jobs, for people to look at."""
+"""What became of queued jobs: to look at, to export and to import."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import Connection, select, text
 from sqlalchemy.orm import Session
 
 from .schema import OPEN_JOBS, JobRow, StepRow
+from .upsert import insert_new
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,7 @@ class JobState:
 
     Attributes:
         targets: names of targets; None for everything the step wrote.
+        check: whether the results are to be checked as well.
         status: ``queued``, ``leased`` (a worker computes it), ``done`` or ``dead``.
         due_at: when it may be taken; for a leased one, when its lease runs out.
         worker: who took it last.
@@ -30,6 +33,8 @@ class JobState:
     targets: tuple[str, ...] | None
     method: str
     hops: int
+    check: bool
+    priority: int
     status: str
     attempts: int
     max_attempts: int
@@ -40,7 +45,7 @@ class JobState:
     error: str | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-ready dict; times are ISO 8601 UTC."""
+        """Return a JSON-ready dict; times are ISO 8601 UTC. `from_dict` undoes it."""
         return {
             "id": self.id,
             "trace": self.trace_id,
@@ -48,6 +53,8 @@ class JobState:
             "targets": None if self.targets is None else list(self.targets),
             "method": self.method,
             "hops": self.hops,
+            "check": self.check,
+            "priority": self.priority,
             "status": self.status,
             "attempts": self.attempts,
             "max_attempts": self.max_attempts,
@@ -57,6 +64,28 @@ class JobState:
             "worker": self.worker,
             "error": self.error,
         }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> JobState:
+        """Undo `to_dict`.
+
+        Raises:
+            TypeError, ValueError, KeyError: if the data is not one.
+        """
+        content = dict(data)
+        content["trace_id"], content["step_id"] = content.pop("trace"), content.pop("step")
+        if content["targets"] is not None:
+            content["targets"] = tuple(content["targets"])
+        for name in ("created_at", "due_at", "finished_at"):
+            if content[name] is not None:
+                content[name] = datetime.fromisoformat(content[name])
+        return cls(**content)
+
+    def unleased(self) -> JobState:
+        """Return the job as its worker would give it back: waiting, and not tried this time."""
+        if self.status != "leased":
+            return self
+        return replace(self, status="queued", attempts=self.attempts - 1, due_at=self.created_at, worker=None)
 
 
 def open_jobs(session: Session, limit: int) -> list[JobState]:
@@ -75,6 +104,36 @@ def jobs_of_step(session: Session, step_id: str) -> list[JobState]:
     return _read(session, JobRow.step_id == step_id, order=(JobRow.created_at, JobRow.id), limit=None)
 
 
+def jobs_of_trace(session: Session, trace_id: str) -> list[JobState]:
+    """Return every job of a trace's steps, the oldest first."""
+    return _read(session, StepRow.trace_id == trace_id, order=(JobRow.created_at, JobRow.id), limit=None)
+
+
+def write_job_states(connection: Connection, jobs: Sequence[JobState]) -> None:
+    """Store jobs of stored steps, inside a write transaction; those that are there stay as they are."""
+    rows = [
+        {
+            "id": job.id,
+            "step_id": job.step_id,
+            "targets": None if job.targets is None else list(job.targets),
+            "method": job.method,
+            "hop_count": job.hops,
+            "wants_check": job.check,
+            "priority": job.priority,
+            "status": job.status,
+            "attempts": job.attempts,
+            "max_attempts": job.max_attempts,
+            "created_at": job.created_at,
+            "due_at": job.due_at,
+            "finished_at": job.finished_at,
+            "worker": job.worker,
+            "error": job.error,
+        }
+        for job in map(JobState.unleased, jobs)
+    ]
+    insert_new(connection, JobRow, rows)
+
+
 def _read(session: Session, condition: Any, *, order: Any, limit: int | None) -> list[JobState]:
     query = (
         select(JobRow, StepRow.trace_id)
@@ -91,6 +150,8 @@ def _read(session: Session, condition: Any, *, order: Any, limit: int | None) ->
             targets=None if row.targets is None else tuple(row.targets),
             method=row.method,
             hops=row.hop_count,
+            check=row.wants_check,
+            priority=row.priority,
             status=row.status,
             attempts=row.attempts,
             max_attempts=row.max_attempts,

@@ -10,7 +10,6 @@ short immediate transaction; on PostgreSQL rows another worker is just taking ar
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -22,17 +21,14 @@ from sqlalchemy.orm import Session, aliased
 
 from flashtrace_agent.attribution import Attribution
 from flashtrace_agent.defaults import DEFAULT_METHOD
-from flashtrace_agent.errors import StoreError
 from flashtrace_agent.trace import utc_now
 
 from .attributions import write_attribution_row
-from .chains import batches
-from .column_types import compact_json
 from .filter_sql import filter_condition
 from .job_list import JobState, dead_jobs, jobs_of_step, open_jobs
+from .job_requests import write_job_rows
 from .schema import OPEN_JOBS, AttributionRow, JobRow, StepRow, TraceRow
 from .shared_rows import SharedRows
-from .upsert import insert_new
 
 LEASE_S = 300.0
 """How long a worker may be silent before its job is given to another."""
@@ -359,42 +355,6 @@ class JobQueue:
             return _change(connection, job, **values)
 
 
-def write_job_rows(
-    connection: Connection,
-    step_ids: Sequence[str],
-    targets: Sequence[str] | None = None,
-    *,
-    method: str = DEFAULT_METHOD,
-    hops: int = 1,
-    priority: int = 0,
-    max_attempts: int = 5,
-    check: bool = False,
-) -> list[str]:
-    """Queue the attribution of stored steps, inside a write transaction; see `JobQueue.enqueue_steps`."""
-    for batch in batches(step_ids):
-        stored = set(connection.scalars(select(StepRow.id).where(StepRow.id.in_(batch))))
-        for step_id in batch:
-            if step_id not in stored:
-                raise StoreError(f"Step {step_id} is not in the store: write the step before queueing it.")
-    rows = [_new_row(each, targets, method, hops, priority, max_attempts, check) for each in step_ids]
-    insert_new(connection, JobRow, rows)
-    return [str(row["id"]) for row in rows]
-
-
-def job_id(
-    step_id: str,
-    targets: Sequence[str] | None = None,
-    *,
-    method: str = DEFAULT_METHOD,
-    hops: int = 1,
-    check: bool = False,
-) -> str:
-    """Return the id of the job that a request is: the same request is the same job."""
-    wanted = None if targets is None else sorted(set(targets))
-    key = compact_json([step_id, wanted, method, hops, *(["check"] if check else [])])
-    return hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
-
-
 def _change(connection: Connection, job: Job, **values: object) -> bool:
     ours = (JobRow.id == job.id, JobRow.status == "leased", JobRow.lease == job.lease)
     return connection.execute(update(JobRow).where(*ours).values(**values)).rowcount == 1
@@ -406,29 +366,3 @@ def _set(connection: Connection, job_id: str, **values: object) -> None:
 
 def _later(seconds: float) -> datetime:
     return utc_now() + timedelta(seconds=seconds)
-
-
-def _new_row(
-    step_id: str,
-    targets: Sequence[str] | None,
-    method: str,
-    hops: int,
-    priority: int,
-    max_attempts: int,
-    check: bool,
-) -> dict[str, object]:
-    now = utc_now()
-    return {
-        "id": job_id(step_id, targets, method=method, hops=hops, check=check),
-        "step_id": step_id,
-        "targets": None if targets is None else sorted(set(targets)),
-        "method": method,
-        "hop_count": hops,
-        "wants_check": check,
-        "priority": priority,
-        "status": "queued",
-        "attempts": 0,
-        "max_attempts": max_attempts,
-        "created_at": now,
-        "due_at": now,
-    }

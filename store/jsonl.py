@@ -2,38 +2,45 @@
 
 The first line names the format, the last one counts what came between, so that a file cut short is
 recognized. Between them each trace's header is followed by its steps, each step by its
-attributions, and all of them by what is said about them. An import reads the whole file before it
-writes anything.
+attributions, then by what is said about them, what was traced back, and the jobs of its steps. An
+import reads the whole file before it writes anything, and writes each trace whole or not at all.
 """
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from flashtrace_agent.annotation import Annotation
+from flashtrace_agent.atomic_file import replace_file
 from flashtrace_agent.attribution import Attribution
 from flashtrace_agent.errors import StoreError
-from flashtrace_agent.trace import Step, Trace
 from flashtrace_agent.trajectory import Trajectory
 
 from .column_types import compact_json
+from .job_list import JobState
+from .job_requests import job_id
 from .plain import step_from_dict, step_to_dict, trace_from_dict, trace_to_dict
 from .store import Store
+from .whole_trace import WholeTrace
 
 FORMAT = "flashtrace-agent traces"
-VERSION = 2
-"""Version 1 had no annotations and no trajectories."""
+VERSION = 3
+"""Version 1 had no annotations and no trajectories, version 2 no jobs."""
 
-Item = Trace | Step | Annotation | Trajectory | tuple[str, Attribution]
+Tick = Callable[[int], None]
+"""Called with how many more traces are exported, or bytes of a file imported."""
 
 _LONGEST_HEADER = 4096
-_PAGE = 100
 _BATCH = 200
+"""Steps and attributions written in one transaction, if one trace has no more."""
+
+
+def no_tick(more: int) -> None:
+    """Tell nobody."""
 
 
 @dataclass(slots=True)
@@ -45,89 +52,77 @@ class Counts:
     attributions: int = 0
     annotations: int = 0
     trajectories: int = 0
+    jobs: int = 0
 
     def __str__(self) -> str:
         counted = [f"{self.traces} traces", f"{self.steps} steps", f"{self.attributions} attributions"]
         counted += [f"{self.annotations} annotations"] if self.annotations else []
         counted += [f"{self.trajectories} trajectories"] if self.trajectories else []
+        counted += [f"{self.jobs} jobs"] if self.jobs else []
         return f"{', '.join(counted[:-1])} and {counted[-1]}"
+
+    def add(self, whole: WholeTrace) -> None:
+        """Count a trace and all that belongs to it."""
+        self.traces += 1
+        self.steps += len(whole.trace.steps)
+        self.attributions += sum(map(len, whole.attributions.values()))
+        self.annotations += len(whole.annotations)
+        self.trajectories += len(whole.trajectories)
+        self.jobs += len(whole.jobs)
 
     def to_dict(self) -> dict[str, int]:
         """Return a JSON-ready dict."""
         return asdict(self)
 
 
-def trace_ids(store: Store, where: str | None) -> Iterator[str]:
-    """Yield the ids of the traces a filter finds, newest first."""
-    before = None
-    while page := store.list_traces(where=where, limit=_PAGE, before=before):
-        yield from (summary.id for summary in page)
-        before = page[-1].id
-
-
-def export_jsonl(store: Store, path: Path, where: str | None = None) -> Counts:
+def export_jsonl(store: Store, path: Path, where: str | None = None, tick: Tick = no_tick) -> Counts:
     """Write the traces a filter finds to a file, replacing it once all is written.
 
     Raises:
-        StoreError: if the file cannot be written.
+        FlashTraceError: if the file cannot be written.
     """
     counts = Counts()
-    partial = path.with_name(path.name + ".partial")
-    try:
-        try:
-            with partial.open("w", encoding="utf-8") as file:
-                for record in _records(store, where, counts):
-                    file.write(compact_json(record) + "\n")
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written ({error.strerror}): choose another file.") from error
+    with replace_file(path) as file:
+        _write_line(file.write, {"format": FORMAT, "version": VERSION})
+        for whole in store.whole_traces(where):
+            for record in _records(whole):
+                _write_line(file.write, record)
+            counts.add(whole)
+            tick(1)
+        _write_line(file.write, {"end": counts.to_dict()})
     return counts
 
 
-def import_jsonl(store: Store, path: Path) -> Counts:
+def import_jsonl(store: Store, path: Path, tick: Tick = no_tick) -> Counts:
     """Write the traces of a file into a store; those it has already are replaced.
+
+    The file is read twice, so `tick` is told of twice its bytes.
 
     Raises:
         StoreError: if the file is no complete export of a format this version knows; nothing is
-            written then.
+            written then. If the store cannot take them all; the traces before are whole then.
     """
-    for _ in _read(path):  # the whole file, before anything is written
+    for _ in _read(path, tick):  # the whole file, before anything is written
         pass
     counts = Counts()
-    steps: list[Step] = []
-    attributions: list[tuple[str, Attribution]] = []
-    annotations: list[Annotation] = []
-    trajectories: list[Trajectory] = []
+    pending: list[WholeTrace] = []
+    size = 0
 
     def flush() -> None:
-        store.write_steps(steps)
-        store.write_attributions(attributions)
-        store.write_annotations(annotations)
-        for trajectory in trajectories:
-            store.write_trajectory(trajectory)
-        for written in (steps, attributions, annotations, trajectories):
-            written.clear()
+        try:
+            store.write_whole_traces(pending)
+        except StoreError as error:
+            raise StoreError(f"{error} (Of {path} {counts.traces} traces are imported.)") from error
+        for whole in pending:
+            counts.add(whole)
+        pending.clear()
 
-    for item in _read(path):
-        if isinstance(item, Trace):
-            counts.traces += 1
-            store.write_trace(item)
-        elif isinstance(item, Step):
-            counts.steps += 1
-            steps.append(item)
-        elif isinstance(item, Annotation):
-            counts.annotations += 1
-            annotations.append(item)
-        elif isinstance(item, Trajectory):
-            counts.trajectories += 1
-            trajectories.append(item)
-        else:
-            counts.attributions += 1
-            attributions.append(item)
-        if len(steps) + len(attributions) + len(annotations) + len(trajectories) >= _BATCH:
+    for whole in _read(path, tick):
+        pending.append(whole)
+        size += len(whole.trace.steps) + sum(map(len, whole.attributions.values()))
+        if size >= _BATCH:
             flush()
+            size = 0
     flush()
     return counts
 
@@ -142,72 +137,96 @@ def is_export(path: Path) -> bool:
         return False
 
 
-def _records(store: Store, where: str | None, counts: Counts) -> Iterator[dict[str, Any]]:
-    yield {"format": FORMAT, "version": VERSION}
-    for trace_id in trace_ids(store, where):
-        trace = store.get_trace(trace_id)
-        counts.traces += 1
-        yield {"trace": trace_to_dict(trace)}
-        for step in trace.steps:
-            counts.steps += 1
-            yield {"step": step_to_dict(step)}
-            for attribution in store.get_attributions(step.id):
-                counts.attributions += 1
-                yield {"attribution": attribution.to_dict(), "of": step.id}
-        for annotation in store.annotations(trace_id):
-            counts.annotations += 1
-            yield {"annotation": annotation.to_dict()}
-        for trajectory in store.get_trajectories(trace_id):
-            counts.trajectories += 1
-            yield {"trajectory": trajectory.to_dict()}
-    yield {"end": counts.to_dict()}
+def _write_line(write: Callable[[str], object], record: Mapping[str, Any]) -> None:
+    write(compact_json(record) + "\n")
 
 
-def _read(path: Path) -> Iterator[Item]:
+def _records(whole: WholeTrace) -> Iterator[dict[str, Any]]:
+    yield {"trace": trace_to_dict(whole.trace)}
+    for step in whole.trace.steps:
+        yield {"step": step_to_dict(step)}
+        for attribution in whole.attributions.get(step.id, ()):
+            yield {"attribution": attribution.to_dict(), "of": step.id}
+    for annotation in whole.annotations:
+        yield {"annotation": annotation.to_dict()}
+    for trajectory in whole.trajectories:
+        yield {"trajectory": trajectory.to_dict()}
+    for job in whole.jobs:
+        yield {"job": job.unleased().to_dict()}
+
+
+def _read(path: Path, tick: Tick) -> Iterator[WholeTrace]:
     try:
-        with path.open(encoding="utf-8") as file:
-            yield from _read_lines(path, file)
+        with path.open("rb") as file:
+            yield from _read_lines(path, file, tick)
     except OSError as error:
         raise StoreError(f"{path} cannot be read ({error.strerror}): check the path.") from error
-    except UnicodeDecodeError as error:
-        raise StoreError(f"{path} is no export of traces: give a file that `export` wrote.") from error
 
 
-def _read_lines(path: Path, lines: Iterator[str]) -> Iterator[Item]:
-    _check_header(path, next(lines, ""))
+def _read_lines(path: Path, lines: Iterator[bytes], tick: Tick) -> Iterator[WholeTrace]:
+    header = next(lines, b"")
+    _check_header(path, header)
+    tick(len(header))
     counts = Counts()
+    whole: WholeTrace | None = None
     for number, line in enumerate(lines, 2):
+        tick(len(line))
         try:
             record = json.loads(line)
+            if whole is not None and ("trace" in record or "end" in record):
+                counts.add(whole)
+                yield whole
             if "end" in record:
-                if {"annotations": 0, "trajectories": 0, **record["end"]} != counts.to_dict():
+                if Counts(**record["end"]) != counts:
                     raise ValueError("its counts disagree")
                 return
             if "trace" in record:
-                counts.traces += 1
-                yield trace_from_dict(record["trace"])
-            elif "step" in record:
-                counts.steps += 1
-                yield step_from_dict(record["step"])
-            elif "annotation" in record:
-                counts.annotations += 1
-                yield Annotation.from_dict(record["annotation"])
-            elif "trajectory" in record:
-                counts.trajectories += 1
-                yield Trajectory.from_dict(record["trajectory"])
+                whole = WholeTrace(trace_from_dict(record["trace"]))
+            elif whole is None:
+                raise ValueError("it begins without a trace")
             else:
-                counts.attributions += 1
-                yield record["of"], Attribution.from_dict(record["attribution"])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+                _take(whole, record)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, StoreError) as error:
             raise StoreError(f"{path} is damaged at line {number} ({error}): export it again.") from error
     raise StoreError(f"{path} ends too early: it was cut short, so export it again.")
 
 
-def _check_header(path: Path, line: str) -> None:
+def _take(whole: WholeTrace, record: Mapping[str, Any]) -> None:
+    """Add what a line holds to the trace it comes after, to which it must belong."""
+    trace = whole.trace
+    if "step" in record:
+        step = step_from_dict(record["step"])
+        if step.trace_id != trace.id:
+            raise ValueError(f"the step is of the trace {step.trace_id}")
+        trace.steps.append(step)
+        whole.attributions[step.id] = []
+        return
+    if "annotation" in record:
+        annotation = Annotation.from_dict(record["annotation"])
+        owner, step_id = annotation.trace_id, annotation.step_id
+        whole.annotations.append(annotation)
+    elif "trajectory" in record:
+        trajectory = Trajectory.from_dict(record["trajectory"])
+        owner, step_id = trajectory.trace_id, trajectory.step_id
+        whole.trajectories.append(trajectory)
+    elif "job" in record:
+        job = JobState.from_dict(record["job"])
+        if job.id != job_id(job.step_id, job.targets, method=job.method, hops=job.hops, check=job.check):
+            raise ValueError(f"the job {job.id} is not what it says")
+        owner, step_id = job.trace_id, job.step_id
+        whole.jobs.append(job)
+    else:
+        owner, step_id = trace.id, record["of"]
+        whole.attributions[step_id].append(Attribution.from_dict(record["attribution"]))
+    if owner != trace.id or (step_id is not None and step_id not in whole.attributions):
+        raise ValueError(f"it is of a step {step_id} that trace {trace.id} has not")
+
+
+def _check_header(path: Path, line: bytes) -> None:
     try:
         header = json.loads(line)
         is_ours = header["format"] == FORMAT
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         is_ours = False
     if not is_ours:
         raise StoreError(f"{path} is no export of traces: give a file that `export` wrote.")

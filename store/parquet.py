@@ -6,15 +6,18 @@ holds tokens, ids and scores as list columns. What has no fixed shape (messages,
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from flashtrace_agent.annotation import Annotation
+from flashtrace_agent.atomic_file import replace_files
+from flashtrace_agent.attribution import Attribution
 from flashtrace_agent.errors import StoreError
 from flashtrace_agent.trace import Step, Trace
 
 from .column_types import compact_json
-from .jsonl import Counts, trace_ids
+from .jsonl import Counts, Tick, no_tick
 from .steps import count_tokens
 from .store import Store
 
@@ -22,11 +25,12 @@ _ROWS = 500
 """Rows gathered before they are written as one group."""
 
 
-def export_parquet(store: Store, folder: Path, where: str | None = None) -> Counts:
+def export_parquet(store: Store, folder: Path, where: str | None = None, tick: Tick = no_tick) -> Counts:
     """Write the traces a filter finds into four files in `folder`.
 
     Raises:
-        StoreError: if pyarrow is not installed, or the folder cannot be written.
+        StoreError: if pyarrow is not installed.
+        FlashTraceError: if the folder cannot be written.
     """
     try:
         import pyarrow as pa
@@ -62,13 +66,14 @@ def export_parquet(store: Store, folder: Path, where: str | None = None) -> Coun
         ),
     }
     counts = Counts()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    pending: dict[str, list[dict[str, Any]]] = {name: [] for name in schemas}
+    with replace_files(folder) as partial, ExitStack() as opened:
         writers = {
-            name: pq.ParquetWriter(folder / f"{name}.parquet", schema, compression="zstd")
+            name: opened.enter_context(
+                pq.ParquetWriter(partial / f"{name}.parquet", schema, compression="zstd")
+            )
             for name, schema in schemas.items()
         }
-        pending: dict[str, list[dict[str, Any]]] = {name: [] for name in schemas}
 
         def flush(at: int) -> None:
             for name, rows in pending.items():
@@ -76,27 +81,21 @@ def export_parquet(store: Store, folder: Path, where: str | None = None) -> Coun
                     writers[name].write_table(pa.Table.from_pylist(rows, schemas[name]))
                     rows.clear()
 
-        try:
-            for trace_id in trace_ids(store, where):
-                trace = store.get_trace(trace_id)
-                pending["traces"].append(_trace_row(trace))
-                counts.traces += 1
-                said = [_annotation_row(each) for each in store.annotations(trace_id)]
-                pending["annotations"] += said
-                counts.annotations += len(said)
-                for step in trace.steps:
-                    pending["steps"].append(_step_row(step))
-                    rows = _attribution_rows(store, step)
-                    pending["attributions"] += rows
-                    counts.steps += 1
-                    counts.attributions += len(rows)
-                    flush(_ROWS)
-            flush(1)
-        finally:
-            for writer in writers.values():
-                writer.close()
-    except OSError as error:
-        raise StoreError(f"{folder} cannot be written ({error}): choose another folder.") from error
+        for whole in store.whole_traces(where):
+            pending["traces"].append(_trace_row(whole.trace))
+            said = [_annotation_row(each) for each in whole.annotations]
+            pending["annotations"] += said
+            counts.traces += 1
+            counts.annotations += len(said)
+            for step in whole.trace.steps:
+                pending["steps"].append(_step_row(step))
+                rows = [_attribution_row(step, found) for found in whole.attributions[step.id]]
+                pending["attributions"] += rows
+                counts.steps += 1
+                counts.attributions += len(rows)
+                flush(_ROWS)
+            tick(1)
+        flush(1)
     return counts
 
 
@@ -116,24 +115,21 @@ def _step_row(step: Step) -> dict[str, Any]:
     }
 
 
-def _attribution_rows(store: Store, step: Step) -> list[dict[str, Any]]:
-    return [
-        {
-            "step_id": step.id,
-            "trace_id": step.trace_id,
-            "target": found.target_name,
-            "ids": found.input_ids,
-            "tokens": [_unicode(token) for token in found.tokens],
-            "scores": found.scores,
-            "segments": [
-                {"name": _unicode(segment.name), "start": segment.span.start, "end": segment.span.end}
-                for segment in found.segments
-            ],
-            "check": compact_json(found.checked.to_dict()) if found.checked else None,
-            **_fields(found, "method", "model", "fidelity"),
-        }
-        for found in store.get_attributions(step.id)
-    ]
+def _attribution_row(step: Step, found: Attribution) -> dict[str, Any]:
+    return {
+        "step_id": step.id,
+        "trace_id": step.trace_id,
+        "target": found.target_name,
+        "ids": found.input_ids,
+        "tokens": [_unicode(token) for token in found.tokens],
+        "scores": found.scores,
+        "segments": [
+            {"name": _unicode(segment.name), "start": segment.span.start, "end": segment.span.end}
+            for segment in found.segments
+        ],
+        "check": compact_json(found.checked.to_dict()) if found.checked else None,
+        **_fields(found, "method", "model", "fidelity"),
+    }
 
 
 def _annotation_row(annotation: Annotation) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from typing import Any
 from flashtrace_agent.message import Message, ToolSchema
 from flashtrace_agent.trace import Fidelity, Step, Trace
 
+from .token_chains import check_ids
+
 _TIMES = ("started_at", "ended_at")
 
 
@@ -58,6 +60,8 @@ def step_from_dict(data: Mapping[str, Any]) -> Step:
     if "output" in data:
         content["output"] = Message.from_dict(data["output"])
     content["tools"] = [ToolSchema(**tool) for tool in data.get("tools", ())]
+    for name in ("prompt_ids", "completion_ids"):
+        check_ids(data.get(name) or ())
     if "fidelity" in data:
         content["fidelity"] = Fidelity(data["fidelity"])
     return Step(**content)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, update
+from sqlalchemy import Connection, func, select, update
 from sqlalchemy.orm import Session
 
 from flashtrace_agent.annotation import Annotation
@@ -21,18 +21,15 @@ from .annotations import delete_annotation_row, read_annotations, read_scores, w
 from .attributed import AttributedStep, read_attributed_steps
 from .attributions import read_attributions, read_summaries, write_attribution_row
 from .database import explained_errors
-from .deletion import DeletionPlan, delete_step_rows, delete_trace_rows, plan_deletion
-from .job_queue import JobQueue, write_job_rows
-from .maintenance import backup, describe, vacuum
+from .job_queue import JobQueue
+from .job_requests import write_job_rows
 from .schema import StepRow, TraceRow
 from .sessions import SessionSummary, list_session_rows
 from .shared_rows import SharedRows
-from .steps import read_steps, write_step_rows
+from .steps import read_steps
 from .summary import TraceSummary
-from .totals import refresh_totals
 from .traces import (
     count_versions,
-    ensure_trace_rows,
     list_trace_rows,
     neighbour_ids,
     read_trace,
@@ -40,17 +37,21 @@ from .traces import (
     write_trace_rows,
 )
 from .trajectories import read_trajectories, write_trajectory_row
-from .transactions import Transactions
+from .upkeep import Upkeep
+from .whole_trace import WholeTrace, read_whole_trace, write_whole_traces
 from .workers import Workers
+from .writing import write_steps
 
 if TYPE_CHECKING:
-    from .check import Problem
     from .search import Found
 
 STORE_VARIABLE = "FLASHTRACE_AGENT_STORE"
 
+_PAGE = 100
+"""Traces looked up at once."""
 
-class Store(Transactions):
+
+class Store(Upkeep):
     """Traces, steps and attributions in an SQL database.
 
     One object serves all threads of a process. Writes are acknowledged by returning: what a
@@ -95,7 +96,7 @@ class Store(Transactions):
         and written together.
         """
         if steps:
-            self._write_shared(lambda connection, shared: _write_steps(connection, shared, steps))
+            self._write_shared(lambda connection, shared: write_steps(connection, shared, steps))
 
     def write_together(
         self,
@@ -117,11 +118,17 @@ class Store(Transactions):
 
         def write(connection: Connection, shared: SharedRows) -> None:
             write_trace_rows(connection, traces)
-            if steps:
-                _write_steps(connection, shared, steps)
+            write_steps(connection, shared, steps)
             write_job_rows(connection, explain, targets)
 
         self._write_shared(write)
+
+    def write_whole_traces(self, traces: Sequence[WholeTrace]) -> None:
+        """Store traces with all that belongs to them in one transaction, all or none.
+
+        What is stored already is replaced, except for jobs: what became of one here stands.
+        """
+        self._write_shared(lambda connection, shared: write_whole_traces(connection, shared, traces))
 
     def write_attribution(self, step_id: str, attribution: Attribution) -> str:
         """Store an attribution of a stored step and return its id.
@@ -225,31 +232,6 @@ class Store(Transactions):
             header = update(TraceRow).where(TraceRow.id == trace_id)
             connection.execute(header.values(ended_at=utc_now(), **values))
 
-    def delete_trace(self, id_or_prefix: str) -> str:
-        """Delete a trace and every message, chunk and document only it referred to; return its id."""
-        with self._write() as connection:
-            with Session(connection) as session:
-                trace_id = resolve_id(session, TraceRow, id_or_prefix)
-            delete_trace_rows(connection, trace_id)
-            self._memory.clear()
-        return trace_id
-
-    def delete_traces(self, trace_ids: Sequence[str]) -> None:
-        """Delete several traces by their full ids in one transaction; see `delete_trace`."""
-        with self._write() as connection:
-            for trace_id in trace_ids:
-                delete_trace_rows(connection, trace_id)
-            self._memory.clear()
-
-    def delete_steps(self, step_ids: Sequence[str]) -> None:
-        """Delete steps with all that was found and said about them, and leave their traces.
-
-        As `delete_trace`, what only they referred to goes too. Ids that are not stored are ignored.
-        """
-        with self._write() as connection:
-            delete_step_rows(connection, step_ids)
-            self._memory.clear()
-
     def list_traces(
         self,
         *,
@@ -332,6 +314,35 @@ class Store(Transactions):
         with self._read() as reading:
             return read_trace(reading, resolve_id(reading, TraceRow, id_or_prefix))
 
+    def whole_traces(self, where: str | None = None) -> Iterator[WholeTrace]:
+        """Yield the traces a filter finds with all that belongs to them, newest first.
+
+        Each is read in one transaction; one that is deleted meanwhile is left out.
+
+        Raises:
+            FilterError: if the filter cannot be understood.
+        """
+        before = None
+        while page := self.list_traces(where=where, limit=_PAGE, before=before):
+            for summary in page:
+                with self._read() as reading:
+                    is_there = reading.get(TraceRow, summary.id) is not None
+                    whole = read_whole_trace(reading, summary.id) if is_there else None
+                if whole is not None:
+                    yield whole
+            before = page[-1].id
+
+    def count_traces(self, where: str | None = None) -> int:
+        """Return how many traces a filter finds; without one, how many there are.
+
+        Raises:
+            FilterError: if the filter cannot be understood.
+        """
+        query = select(func.count()).select_from(TraceRow)
+        condition = self._condition(where)
+        with self._read() as reading:
+            return reading.scalar(query if condition is None else query.where(condition)) or 0
+
     def prompt_versions(self) -> list[tuple[str, int]]:
         """Return the prompt versions there are with their numbers of traces, the one used last first."""
         with self._read() as reading:
@@ -387,58 +398,3 @@ class Store(Transactions):
         """
         with self._read() as reading:
             return read_summaries(reading, trace_id)
-
-    def plan_deletion(self, where: str | None, *, max_bytes: int | None = None) -> DeletionPlan:
-        """Return which traces a filter finds to delete; with `max_bytes`, only the oldest too many."""
-        with self._read() as reading:
-            return plan_deletion(reading, self._condition(where), max_bytes)
-
-    def check(self) -> list[Problem]:
-        """Verify every hash, length and reference; return what is wrong where."""
-        from .check import find_problems
-
-        with self._read() as reading:
-            return list(find_problems(reading))
-
-    def describe(self) -> dict[str, Any]:
-        """Return ``database``, ``schema``, ``bytes``, and ``rows`` by table."""
-        with self._read() as reading:
-            return describe(reading)
-
-    def backup(self, path: Path) -> None:
-        """Copy an SQLite store to a new file while others write to it."""
-        with explained_errors(self.url):
-            backup(self._engine, path)
-
-    def copy_to(self, target: Store, tick: Callable[[str, int], None] = lambda table, rows: None) -> str:
-        """Copy everything into an empty store, all or nothing, and return the copy's digest.
-
-        Args:
-            target: on any kind of database.
-            tick: told of a table and how many more of its rows are copied.
-
-        Raises:
-            StoreError: if the target is not empty, or does not hold afterwards what was read.
-        """
-        from .copying import copy_rows
-
-        with explained_errors(self.url), target._write() as connection:
-            return copy_rows(self._engine, connection, tick)
-
-    def vacuum(self) -> None:
-        """Give unused space back to the system."""
-        with explained_errors(self.url), self._write_lock:
-            vacuum(self._engine)
-
-    def _condition(self, where: str | None) -> ColumnElement[bool] | None:
-        if where is None:
-            return None
-        from .filter_sql import filter_condition  # only where it is used: listings must open quickly
-
-        return filter_condition(where, self._engine.dialect.name)
-
-
-def _write_steps(connection: Connection, shared: SharedRows, steps: Sequence[Step]) -> None:
-    ensure_trace_rows(connection, steps)
-    write_step_rows(connection, shared, steps)
-    refresh_totals(connection, [step.trace_id for step in steps])

@@ -23,20 +23,30 @@ LINK_LENGTH = 256
 """Tokens per link: short enough that a step's own last link costs little, long enough to compress."""
 
 
+def check_ids(ids: Sequence[int] | npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """Return token ids (n_tokens,) that can be stored.
+
+    Raises:
+        StoreError: if one is negative or over 32 bits.
+    """
+    try:
+        array = np.asarray(ids, dtype=np.int64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise StoreError(f"Token ids must be whole numbers, which these are not ({error}).") from error
+    if array.size and (array.min() < 0 or array.max() >= 1 << 32):
+        raise StoreError("Token ids must lie between 0 and 2**32: check what recorded them.")
+    return array
+
+
 def write_ids(shared: SharedRows, ids: Sequence[int] | npt.NDArray[np.int32]) -> str | None:
     """Ask for token ids and return the digest of the last link; None for no ids.
 
     Raises:
         StoreError: if an id is negative or over 32 bits.
     """
-    try:
-        array = np.asarray(ids, dtype=np.int64)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise StoreError(f"Token ids must be whole numbers, which these are not ({error}).") from error
+    array = check_ids(ids)
     if not array.size:
         return None
-    if array.min() < 0 or array.max() >= 1 << 32:
-        raise StoreError("Token ids must lie between 0 and 2**32: check what recorded them.")
     links = [array[start : start + LINK_LENGTH].astype("<u4") for start in range(0, array.size, LINK_LENGTH)]
     digests = _chain_digests([link.tobytes() for link in links], b"ids")
     shared.need_chain(TokenChunkRow, digests, lambda i: {"data": pack_ids(links[i])})

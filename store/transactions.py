@@ -16,6 +16,7 @@ from sqlalchemy.pool import Pool
 from flashtrace_agent import forking
 from flashtrace_agent.errors import StoreError
 
+from .damage import damage_explained
 from .database import explained_errors, open_engine, shown_url
 from .migrate import SCHEMA_REVISION, current_revision, upgrade
 from .shared_rows import Memory, SharedRows
@@ -111,5 +112,6 @@ class Transactions:
 
     @contextmanager
     def _read(self) -> Iterator[Session]:
-        with explained_errors(self.url), Session(self._engine) as session:
+        shown = shown_url(self.url)
+        with explained_errors(self.url), damage_explained(shown), Session(self._engine) as session:
             yield session

@@ -11,6 +11,7 @@ from flashtrace_agent.errors import StoreError
 
 from .console import print_json
 from .options import JsonOption, StoreOption, open_existing_store, open_store
+from .progress import counting, waiting
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,15 +25,16 @@ _SHOWN = 50
 @app.command("upgrade")
 def upgrade(store: StoreOption = None) -> None:
     """Create the store, or bring it to the schema of this version."""
-    with open_store(store) as opened:
-        typer.echo(f"The store is at schema {opened.describe()['schema']}.")
+    with waiting("upgrading"), open_store(store) as opened:
+        schema = opened.describe()["schema"]
+    typer.echo(f"The store is at schema {schema}.")
 
 
 @app.command("check")
 def check(as_json: JsonOption = False, store: StoreOption = None) -> None:
     """Verify every hash, length and reference in the store."""
-    with open_existing_store(store) as opened:
-        problems = opened.check()
+    with open_existing_store(store) as opened, counting("checking rows", opened.count_checked()) as tick:
+        problems = opened.check(tick)
     if as_json:
         print_json([{"table": each.table, "row": each.row, "what": each.what} for each in problems])
     else:
@@ -63,7 +65,7 @@ def backup(
     store: StoreOption = None,
 ) -> None:
     """Copy the store to a new file, also while others write to it."""
-    with open_existing_store(store) as opened:
+    with open_existing_store(store) as opened, waiting("copying the file"):
         opened.backup(path)
     typer.echo(f"Wrote {path}")
 
@@ -85,16 +87,11 @@ def copy(
     Either everything is copied or nothing. Others may go on writing; what they write after the start
     is not in the copy.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TimeRemainingColumn
-
-    columns = (SpinnerColumn(), "copying rows", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with open_existing_store(store) as opened, open_store(target) as other:
         rows = opened.describe()["rows"]
-        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-            # Once more for the messages, whose words are indexed anew.
-            bar = progress.add_task("", total=sum(rows.values()) + rows["messages"])
-            digest = opened.copy_to(other, lambda table, count: progress.advance(bar, count))
+        # Once more for the messages, whose words are indexed anew.
+        with counting("copying rows", sum(rows.values()) + rows["messages"]) as tick:
+            digest = opened.copy_to(other, lambda table, count: tick(count))
     typer.echo(
         f"Copied {rows['traces']} traces with {rows['steps']} steps; both stores have the digest {digest}."
     )
@@ -103,6 +100,6 @@ def copy(
 @app.command("vacuum")
 def vacuum(store: StoreOption = None) -> None:
     """Give unused space back to the system."""
-    with open_existing_store(store) as opened:
+    with open_existing_store(store) as opened, waiting("giving space back"):
         opened.vacuum()
     typer.echo("The store is compact.")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from .options import StoreOption, open_existing_store
+from .progress import counting, waiting
 
 _SHOWN = 20
 _BATCH = 20
@@ -63,14 +64,12 @@ def delete(
         if not _AGE.fullmatch(older_than):
             raise typer.BadParameter(f"{older_than!r} is no age; write one as in 30d or 12h.")
         where = f"before {older_than}" + (f" and ({where})" if where else "")
-    from rich.console import Console
-    from rich.progress import Progress
-
     limit = None if max_size is None else _bytes(max_size)
     with open_existing_store(store) as opened:
         if trace_id is not None:
             where = f"trace = '{opened.get_trace(trace_id).id}'"
-        plan = opened.plan_deletion(where, max_bytes=limit)
+        with waiting("looking for what would go"):
+            plan = opened.plan_deletion(where, max_bytes=limit)
         for each in plan.ids[:_SHOWN]:
             typer.echo(each)
         if len(plan.ids) > _SHOWN:
@@ -80,14 +79,14 @@ def delete(
             typer.echo(f"Would delete {what}; add --yes to do it.")
             return
         before = opened.describe()["bytes"]
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            bar = progress.add_task("deleting", total=len(plan.ids))
+        with counting("deleting traces", len(plan.ids)) as tick:
             for start in range(0, len(plan.ids), _BATCH):
                 batch = plan.ids[start : start + _BATCH]
                 opened.delete_traces(batch)
-                progress.advance(bar, len(batch))
+                tick(len(batch))
         if plan.ids:
-            opened.vacuum()
+            with waiting("giving space back"):
+                opened.vacuum()
         freed = (before - opened.describe()["bytes"]) / 1e6
     typer.echo(f"Deleted {what}; {freed:,.1f} MB are free again.")
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .options import StoreOption, WhereOption, open_existing_store
+from .progress import Tick, counting
 
 if TYPE_CHECKING:
     from flashtrace_agent.store import Store
@@ -45,11 +46,13 @@ def export(
 ) -> None:
     """Write traces with their steps and attributions to files."""
     with open_existing_store(store) as opened:
-        counts = _writer(file_format)(opened, output, where)
+        write = _writer(file_format)
+        with counting("exporting traces", opened.count_traces(where)) as tick:
+            counts = write(opened, output, where, tick)
     typer.echo(f"Wrote {counts} to {output}")
 
 
-def _writer(file_format: ExportFormat) -> Callable[[Store, Path, str | None], Counts]:
+def _writer(file_format: ExportFormat) -> Callable[[Store, Path, str | None, Tick], Counts]:
     match file_format:
         case ExportFormat.JSONL:
             from flashtrace_agent.store.jsonl import export_jsonl

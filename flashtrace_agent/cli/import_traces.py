@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .options import StoreOption, open_store
+from .progress import counting, waiting
 
 if TYPE_CHECKING:
     from flashtrace_agent.store import Store
@@ -40,31 +41,29 @@ def import_traces(
 
     with open_store(store) as opened:
         if is_export(path):
-            typer.echo(f"Read {import_jsonl(opened, path)} from {path}")
+            with counting("importing bytes", 2 * path.stat().st_size) as tick:
+                counts = import_jsonl(opened, path, tick)
+            typer.echo(f"Read {counts} from {path}")
         else:
             _import_foreign(opened, path, tokenizer)
 
 
 def _import_foreign(opened: Store, path: Path, tokenizer: str | None) -> None:
-    from rich.console import Console
-    from rich.progress import Progress
-
     from flashtrace_agent.integrations.importing import read_file
     from flashtrace_agent.store.jsonl import Counts
+    from flashtrace_agent.store.whole_trace import WholeTrace
 
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        reading = progress.add_task(f"Reading {path.name}", total=None)
+    with waiting(f"reading {path.name}"):
         form, found = read_file(path, _tokenizer(tokenizer))
-        progress.remove_task(reading)
-        counts = Counts()
-        for item in progress.track(found, description="Writing"):
-            opened.write_trace(item.trace)
-            opened.write_steps(item.trace.steps)
+    counts = Counts()
+    with counting("writing traces", len(found)) as tick:
+        for item in found:
+            whole = WholeTrace(item.trace)
             for step_id, attribution in item.attributions:
-                opened.write_attribution(step_id, attribution)
-            counts.traces += 1
-            counts.steps += len(item.trace.steps)
-            counts.attributions += len(item.attributions)
+                whole.attributions.setdefault(step_id, []).append(attribution)
+            opened.write_whole_traces([whole])
+            counts.add(whole)
+            tick(1)
     typer.echo(f"Read {counts} from {path} ({form})")
     for item in found[:10]:
         typer.echo(f"  {item.trace.id}  {item.trace.name}")

@@ -230,7 +230,7 @@ class Recorder:
     def _explain(self, step_ids: Sequence[str]) -> None:
         if not step_ids:
             return
-        from flashtrace_agent.store.job_queue import job_id  # SQLAlchemy: only where it is used
+        from flashtrace_agent.store.job_requests import job_id  # SQLAlchemy: only where it is used
         from flashtrace_agent.store.work import work_on
 
         # Only what this process queued: other jobs may need other models.

@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flashtrace_agent.atomic_file import replace_file
 from flashtrace_agent.attribution import Attribution
-from flashtrace_agent.errors import FlashTraceError, StoreError
+from flashtrace_agent.errors import FlashTraceError
 from flashtrace_agent.message import Message
-from flashtrace_agent.store.jsonl import Counts, trace_ids
+from flashtrace_agent.store.jsonl import Counts, Tick, no_tick
 from flashtrace_agent.trace import Step, Trace
 
 from .otlp import BadRequestError
@@ -38,29 +38,20 @@ _INTERNAL, _CLIENT = 1, 3
 _OK, _ERROR = 1, 2
 
 
-def export_otlp(store: Store, path: Path, where: str | None = None) -> Counts:
+def export_otlp(store: Store, path: Path, where: str | None = None, tick: Tick = no_tick) -> Counts:
     """Write the traces a filter finds to a file, replacing it once all is written.
 
     Raises:
-        StoreError: if the file cannot be written.
+        FlashTraceError: if the file cannot be written.
     """
     counts = Counts()
-    partial = path.with_name(path.name + ".partial")
-    try:
-        try:
-            with partial.open("w", encoding="utf-8") as file:
-                for trace_id in trace_ids(store, where):
-                    trace = store.get_trace(trace_id)
-                    found = {step.id: store.get_attributions(step.id) for step in trace.steps}
-                    file.write(json.dumps(otlp_request(trace, found)) + "\n")
-                    counts.traces += 1
-                    counts.steps += len(trace.steps)
-                    counts.attributions += sum(map(len, found.values()))
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written ({error.strerror}): choose another file.") from error
+    with replace_file(path) as file:
+        for whole in store.whole_traces(where):
+            file.write(json.dumps(otlp_request(whole.trace, whole.attributions)) + "\n")
+            counts.traces += 1
+            counts.steps += len(whole.trace.steps)
+            counts.attributions += sum(map(len, whole.attributions.values()))
+            tick(1)
     return counts
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from flashtrace_agent.errors import StoreError
+from flashtrace_agent.errors import FlashTraceError, StoreError
 from flashtrace_agent.message import Message
-from flashtrace_agent.store import Store
+from flashtrace_agent.store import Store, jsonl
+from flashtrace_agent.store.html_pages import export_html
 from flashtrace_agent.store.jsonl import export_jsonl, import_jsonl
 from flashtrace_agent.store.parquet import export_parquet
 
@@ -37,6 +40,7 @@ def filled(store: Store) -> Store:
         )
         store.write_steps([first, make_tool_step(trace, 1, first, arguments={}), unknown])
         store.write_attribution(first.id, make_attribution(first.token_ids or []))
+        store.jobs.enqueue(first.id, ["answer"], hops=2, priority=number, check=number == 1)
     return store
 
 
@@ -54,6 +58,7 @@ def test_a_round_trip_is_exact(filled: Store, tmp_path: Path) -> None:
         "traces": 3,
         "steps": 9,
         "attributions": 3,
+        "jobs": 3,
     }
     with other_store(tmp_path) as other:
         assert import_jsonl(other, path).to_dict() == counts.to_dict()
@@ -67,10 +72,91 @@ def test_a_round_trip_is_exact(filled: Store, tmp_path: Path) -> None:
         assert again.read_bytes() == path.read_bytes()
 
 
+def test_jobs_go_on_where_they_are_imported(filled: Store, tmp_path: Path) -> None:
+    """Waiting, dead and done ones; one that is leased waits there, and what became of one since stands."""
+    leased, dead, done = filled.jobs.lease("me", count=3)
+    filled.jobs.fail(dead, "too long", retry=False)
+    filled.jobs.complete(done, [])
+    path = tmp_path / "traces.jsonl"
+    assert export_jsonl(filled, path).jobs == 3
+    with other_store(tmp_path) as other:
+        import_jsonl(other, path)
+        assert other.jobs.counts() == {"queued": 1, "leased": 0, "done": 1, "dead": 1}
+        assert other.jobs.dead() == filled.jobs.dead()
+        assert other.jobs.of_step(done.step_id) == filled.jobs.of_step(done.step_id)
+        (again,) = other.jobs.lease("you")
+        assert (again.id, again.attempts, again.check) == (leased.id, leased.attempts, leased.check)
+        import_jsonl(other, path)
+        assert other.jobs.counts()["leased"] == 1
+        assert other.check() == []
+
+
+def test_files_of_the_version_before_are_read(filled: Store, tmp_path: Path) -> None:
+    """They hold no jobs."""
+    path = tmp_path / "traces.jsonl"
+    export_jsonl(filled, path)
+    lines = [line for line in path.read_text().splitlines() if not line.startswith('{"job"')]
+    lines[0] = lines[0].replace("3", "2")
+    lines[-1] = lines[-1].replace(',"jobs":3', "")
+    path.write_text("".join(f"{line}\n" for line in lines))
+    with other_store(tmp_path) as other:
+        assert import_jsonl(other, path).to_dict()["jobs"] == 0
+        assert len(other.list_traces()) == 3
+
+
+def test_a_store_that_gives_up_has_whole_traces(
+    filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was imported before is said; nothing is half there."""
+    path = tmp_path / "traces.jsonl"
+    export_jsonl(filled, path)
+    monkeypatch.setattr(jsonl, "_BATCH", 1)
+    with other_store(tmp_path) as other:
+        with other._write() as connection:
+            # As if the disk were full when the second trace's attributions come.
+            connection.exec_driver_sql(
+                "CREATE TRIGGER full BEFORE INSERT ON attributions "
+                "WHEN (SELECT count(*) FROM attributions) > 0 "
+                "BEGIN SELECT raise(ABORT, 'database or disk is full'); END"
+            )
+        with pytest.raises(StoreError, match=r"no space left .*Of .* 1 traces are imported"):
+            import_jsonl(other, path)
+        (summary,) = other.list_traces()
+        assert other.get_trace(summary.id) == filled.get_trace(summary.id)
+        assert other.check() == []
+
+
+@pytest.mark.parametrize("write", [export_parquet, export_html])
+def test_files_in_a_folder_appear_together(
+    filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[..., object]
+) -> None:
+    """One that cannot be written leaves what was there."""
+    pytest.importorskip("pyarrow", reason="needs the extra [parquet]")
+    folder = tmp_path / "out"
+    write(filled, folder)
+    (folder / "mine.txt").write_text("kept")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    filled.delete_trace(filled.list_traces()[0].id)
+
+    def fail(traces: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for target in (folder, tmp_path / "new"):
+        with pytest.raises(FlashTraceError, match=r"cannot be written .No space left on device"):
+            write(filled, target, None, fail)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert not (tmp_path / "new").exists()
+    write(filled, folder)
+    assert (folder / "mine.txt").read_text() == "kept"
+    assert {path.name: path.stat().st_size for path in folder.iterdir()} != {
+        name: len(content) for name, content in before.items()
+    }
+
+
 def test_a_filter_chooses_what_is_exported(filled: Store, tmp_path: Path) -> None:
     """The same language as everywhere."""
     assert export_jsonl(filled, tmp_path / "x.jsonl", "name = 'run 1'").traces == 1
-    with pytest.raises(StoreError, match="cannot be written"):
+    with pytest.raises(FlashTraceError, match="cannot be written"):
         export_jsonl(filled, tmp_path / "nowhere" / "x.jsonl")
 
 
@@ -82,7 +168,14 @@ def test_a_filter_chooses_what_is_exported(filled: Store, tmp_path: Path) -> Non
         (lambda lines: [*lines[:3], lines[3][:40], *lines[4:]], "is damaged at line 4"),
         (lambda lines: [*lines[:2], '{"step": {"id": 1}}', *lines[3:]], "is damaged at line 3"),
         (lambda lines: [*lines[:2], "[]", *lines[3:]], "is damaged at line 3"),
-        (lambda lines: [lines[0].replace("2", "3"), *lines[1:]], "has the format 3, this version knows 2"),
+        (lambda lines: [lines[0].replace("3", "4"), *lines[1:]], "has the format 4, this version knows 3"),
+        (lambda lines: [lines[0], *lines[2:]], "is damaged at line 2 .it begins without a trace"),
+        (lambda lines: [*lines[:2], *(line.replace('"of":"', '"of":"x') for line in lines[2:])],
+         "is damaged at line 4"),
+        (lambda lines: [line.replace('"hops":2', '"hops":3') for line in lines],
+         "job .* is not what it says"),
+        (lambda lines: [line.replace('"prompt_ids":[', '"prompt_ids":[-1,') for line in lines],
+         "Token ids must lie"),
         (lambda lines: ["{}", *lines[1:]], "is no export of traces"),
         (lambda lines: [], "is no export of traces"),
     ],

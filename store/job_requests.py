@@ -1,0 +1,79 @@
+"""What is asked for: jobs as they enter the queue."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, select
+
+from flashtrace_agent.defaults import DEFAULT_METHOD
+from flashtrace_agent.errors import StoreError
+from flashtrace_agent.trace import utc_now
+
+from .chains import batches
+from .column_types import compact_json
+from .schema import JobRow, StepRow
+from .upsert import insert_new
+
+
+def write_job_rows(
+    connection: Connection,
+    step_ids: Sequence[str],
+    targets: Sequence[str] | None = None,
+    *,
+    method: str = DEFAULT_METHOD,
+    hops: int = 1,
+    priority: int = 0,
+    max_attempts: int = 5,
+    check: bool = False,
+) -> list[str]:
+    """Queue the attribution of stored steps, inside a write transaction; see `JobQueue.enqueue_steps`."""
+    for batch in batches(step_ids):
+        stored = set(connection.scalars(select(StepRow.id).where(StepRow.id.in_(batch))))
+        for step_id in batch:
+            if step_id not in stored:
+                raise StoreError(f"Step {step_id} is not in the store: write the step before queueing it.")
+    rows = [_new_row(each, targets, method, hops, priority, max_attempts, check) for each in step_ids]
+    insert_new(connection, JobRow, rows)
+    return [str(row["id"]) for row in rows]
+
+
+def job_id(
+    step_id: str,
+    targets: Sequence[str] | None = None,
+    *,
+    method: str = DEFAULT_METHOD,
+    hops: int = 1,
+    check: bool = False,
+) -> str:
+    """Return the id of the job that a request is: the same request is the same job."""
+    wanted = None if targets is None else sorted(set(targets))
+    key = compact_json([step_id, wanted, method, hops, *(["check"] if check else [])])
+    return hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+
+
+def _new_row(
+    step_id: str,
+    targets: Sequence[str] | None,
+    method: str,
+    hops: int,
+    priority: int,
+    max_attempts: int,
+    check: bool,
+) -> dict[str, object]:
+    now = utc_now()
+    return {
+        "id": job_id(step_id, targets, method=method, hops=hops, check=check),
+        "step_id": step_id,
+        "targets": None if targets is None else sorted(set(targets)),
+        "method": method,
+        "hop_count": hops,
+        "wants_check": check,
+        "priority": priority,
+        "status": "queued",
+        "attempts": 0,
+        "max_attempts": max_attempts,
+        "created_at": now,
+        "due_at": now,
+    }
