@@ -22,6 +22,7 @@ from .options import (
     load_attributor,
     open_existing_store,
 )
+from .progress import open_progress
 from .step_choice import choose_step
 
 if TYPE_CHECKING:
@@ -161,8 +162,6 @@ def _attribute_trace(
     check: bool,
     as_json: bool,
 ) -> None:
-    from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
-
     from flashtrace_agent.explain import explain_step
 
     from .sources import print_sources
@@ -171,10 +170,8 @@ def _attribute_trace(
     steps = [choose_step(trace, step)] if step else _attributable(trace.steps, trace.id)
     attributor = load_attributor(model, _recorded_model(steps), dtype)
     found: list[tuple[Step, Any]] = []
-    with Progress(
-        SpinnerColumn(), *Progress.get_default_columns(), TimeElapsedColumn(), transient=True
-    ) as progress:
-        for each in progress.track(steps, description="Attributing"):
+    with open_progress() as progress:
+        for each in progress.track(steps, description="attributing"):
             # Over a whole trace a step need not have every target; a chosen step must.
             names = _present(attributor, each, target) if target and not step else target
             if names is not None and not names:

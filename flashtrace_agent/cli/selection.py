@@ -12,6 +12,7 @@ from flashtrace_agent.errors import FlashTraceError, ModelFileError, Unsupported
 
 from .console import print_json
 from .loaded_model import LoadedModel
+from .progress import open_progress
 
 if TYPE_CHECKING:
     from flashtrace_agent.store import Store
@@ -41,9 +42,6 @@ def attribute_selection(
     Raises:
         FlashTraceError: naming the first failures, once the rest is done and written.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TimeRemainingColumn
-
     step_ids = list(opened.jobs.unattributed(where, method=method))
     if on_ray and step_ids:
         outcomes = _on_ray(opened, step_ids, hops, method, model, dtype, address, actors)
@@ -51,11 +49,10 @@ def attribute_selection(
         outcomes = _here(opened, step_ids, hops, method, model, dtype)
     failed: list[str] = []
     done = written = 0
-    columns = (SpinnerColumn(), "attributing", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     pending: list[tuple[str, Any]] = []
     try:
-        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-            bar = progress.add_task("", total=len(step_ids))
+        with open_progress() as progress:
+            bar = progress.add_task("attributing", total=len(step_ids))
             for number, (step_id, attributions, error) in enumerate(outcomes, 1):
                 if error:
                     failed.append(f"step {step_id}: {error}")

@@ -20,6 +20,7 @@ from .options import (
     load_attributor,
     open_existing_store,
 )
+from .progress import open_progress
 from .step_choice import choose_step
 
 if TYPE_CHECKING:
@@ -52,8 +53,6 @@ def tokenize(
     """
     if server is None and model is None:
         raise typer.BadParameter("name the --server that ran the model, its weights as --model, or both.")
-    from rich.progress import track
-
     from flashtrace_agent.integrations.servers import LocalTemplate, check_log_probs, recover, server_named
 
     with open_existing_store(store) as opened:
@@ -67,13 +66,15 @@ def tokenize(
         tokenizer = attributor.tokenizer if attributor else None
         source = server_named(server, tokenizer) if server else LocalTemplate(tokenizer)
         found: list[Step] = []
-        for each in track(wanted, description="Tokenizing", transient=True):
-            recovered = recover(each, source)
-            if attributor is not None and recovered.token_ids and "log_prob_check" not in recovered.settings:
-                recovered = check_log_probs(attributor.model, recovered)
-            if recovered is not each:
-                opened.write_step(recovered)
-            found.append(recovered)
+        with open_progress() as progress:
+            for each in progress.track(wanted, description="tokenizing"):
+                recovered = recover(each, source)
+                unchecked = "log_prob_check" not in recovered.settings
+                if attributor is not None and recovered.token_ids and unchecked:
+                    recovered = check_log_probs(attributor.model, recovered)
+                if recovered is not each:
+                    opened.write_step(recovered)
+                found.append(recovered)
     if as_json:
         print_json([_summary(each) for each in found])
         return

@@ -9,6 +9,7 @@ from flashtrace_agent.trace import Step, Trace
 from flashtrace_agent.trajectory import Trajectory
 
 from .options import load_attributor
+from .progress import waiting
 
 if TYPE_CHECKING:
     from flashtrace_agent.store import Store
@@ -44,20 +45,15 @@ def trace_back(
 
 
 def _compute(trace: Trace, step: Step, target: str | None, model: str | None, dtype: str) -> Trajectory:
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
     from flashtrace_agent.explain import known_ids
     from flashtrace_agent.following.with_model import explain_trajectory
 
     known_ids(step)  # says what is missing before a model is loaded
     numbers = {each.id: number for number, each in enumerate(trace.steps, 1)}
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("Loading the model", total=None)
+    with waiting("loading the model") as say:
         attributor = load_attributor(model, step.model, dtype)
 
         def tell(visited: Step) -> None:
-            progress.update(bar, description=f"Tracing back, now at step {numbers[visited.id]}")
+            say(f"tracing back, now at step {numbers[visited.id]}")
 
         return explain_trajectory(attributor, trace, step, target, hops=HOPS, method=METHOD, on_step=tell)

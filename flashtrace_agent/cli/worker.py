@@ -24,6 +24,7 @@ from .options import (
     WhereOption,
     open_existing_store,
 )
+from .progress import open_progress
 
 if TYPE_CHECKING:
     from flashtrace_agent.attribution import Attribution
@@ -69,24 +70,20 @@ def worker(
 
 
 def _work(opened: Store, explainer: _Explainer, watch: bool) -> None:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TimeRemainingColumn
-
     from flashtrace_agent.store.work import work
 
-    console = Console(stderr=True)
-    columns = (SpinnerColumn(), "attributing", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     name = f"{platform.node()}:{os.getpid()}"
     done, queued, counted = 0, opened.jobs.counts()["queued"], time.monotonic()
-    with _stopped_by_signals() as stop, Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("")
+    with _stopped_by_signals() as stop, open_progress() as progress:
+        bar = progress.add_task("attributing", total=queued or None)
         for outcome in work(opened, explainer, worker=name, stop=stop, watch=watch):
             done += 1
             if time.monotonic() - counted > _COUNT_S:  # counting a long queue takes a while
                 queued, counted = done + opened.jobs.counts()["queued"], time.monotonic()
             progress.update(bar, completed=done, total=max(queued, done))
             if outcome.error is not None:
-                console.print(f"Step {outcome.job.step_id} {outcome.result}: {outcome.error}", markup=False)
+                told = f"Step {outcome.job.step_id} {outcome.result}: {outcome.error}"
+                progress.console.print(told, markup=False)
 
 
 class _Explainer:
