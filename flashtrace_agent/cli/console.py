@@ -10,6 +10,9 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+STATUS_STYLES = {"ok": "green", "error": "red", "incomplete": "yellow"}
+"""How the status of a trace or a step is coloured."""
+
 _PIPE_WIDTH = 400
 """Columns when the output is no terminal: nothing is cut short for a width nobody sees."""
 
@@ -25,6 +28,11 @@ def open_console() -> Console:
 def print_json(value: Any) -> None:
     """Print `value` as indented JSON, in characters any terminal encoding can carry."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=True))
+
+
+def percent(share: float) -> str:
+    """Return a share as ``41 %``, small ones with a decimal."""
+    return f"{share * 100:.0f} %" if share >= 0.0995 else f"{share * 100:.1f} %"
 
 
 def one_line(text: str, limit: int) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import one_line, open_console, print_json
+from .console import STATUS_STYLES, one_line, open_console, print_json
 from .options import JsonOption, StoreOption, WhereOption, open_existing_store
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def list_traces(
 
 
 def traces_table(summaries: Sequence[TraceSummary], width: int) -> Table:
-    """Return a table of as many columns as `width` characters hold without cutting ids."""
+    """Return a table of as many columns as `width` characters hold; free text alone is cut to fit."""
     from rich.table import Table
     from rich.text import Text
 
@@ -67,44 +68,37 @@ def traces_table(summaries: Sequence[TraceSummary], width: int) -> Table:
         table.add_column(
             column.title,
             justify="right" if column.is_number else "left",
-            no_wrap=True,
-            overflow="ellipsis",
+            no_wrap=not column.is_free,  # Rich takes the width that is missing from the others
             min_width=_SHORT_ID if column.title == "id" else None,
         )
     for summary in summaries:
         cells = [one_line(column.text(summary, width), 60) for column in columns]
-        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in cells))
+        table.add_row(
+            *(Text(cell, STATUS_STYLES.get(cell, ""), no_wrap=True, overflow="ellipsis") for cell in cells)
+        )
     return table
 
 
+@dataclass(frozen=True, slots=True)
 class _Column:
     """A column of the listing, shown on terminals of at least `from_width` characters."""
 
-    def __init__(
-        self,
-        title: str,
-        text: Callable[[TraceSummary, int], str],
-        from_width: int = 0,
-        *,
-        is_number: bool = False,
-    ) -> None:
-        self.title = title
-        self.text = text
-        self.from_width = from_width
-        self.is_number = is_number
+    title: str
+    text: Callable[[TraceSummary, int], str]
+    from_width: int = 0
+    is_number: bool = False
+    is_free: bool = False
 
-
-_STYLES = {"ok": "green", "error": "red", "incomplete": "yellow"}
 
 _COLUMNS = (
     _Column("id", lambda s, width: s.id if width > 2 * _FULL_WIDTH else s.id[:_SHORT_ID]),
     _Column("status", lambda s, _: s.status),
-    _Column("name", lambda s, _: s.name or "-"),
+    _Column("name", lambda s, _: s.name or "-", is_free=True),
     _Column("started (UTC)", lambda s, _: f"{s.started_at:%Y-%m-%d %H:%M}", _HALF_WIDTH),
     _Column("steps", lambda s, _: str(s.steps), _HALF_WIDTH, is_number=True),
     _Column("tokens", lambda s, _: str(s.tokens), _FULL_WIDTH, is_number=True),
     _Column("fidelity", lambda s, _: s.fidelity or "-", _FULL_WIDTH),
-    _Column("tools", lambda s, _: ", ".join(s.tools) or "-", _HALF_WIDTH),
-    _Column("session", lambda s, _: s.session or "-", _FULL_WIDTH),
-    _Column("tags", lambda s, _: ", ".join(s.tags) or "-", _FULL_WIDTH),
+    _Column("tools", lambda s, _: ", ".join(s.tools) or "-", _HALF_WIDTH, is_free=True),
+    _Column("session", lambda s, _: s.session or "-", _FULL_WIDTH, is_free=True),
+    _Column("tags", lambda s, _: ", ".join(s.tags) or "-", _FULL_WIDTH, is_free=True),
 )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from flashtrace_agent.strongest import strongest_words
 
-from .console import one_line
+from .console import one_line, percent
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,10 +42,10 @@ def sources_line(attribution: Attribution, indent: str = "  ") -> Text:
     for share in named[:_SHOWN]:
         words = _words(attribution, share.name)
         quoted = f" “{words}”" if words else ""
-        parts.append(f"{share.name}{quoted} {share.share:.0%}")
+        parts.append(f"{share.name}{quoted} {percent(share.share)}")
     template = sum(share.share for share in shares if share.name == "template")
     if template:
-        parts.append(f"template {template:.0%}")
+        parts.append(f"template {percent(template)}")
     line.append(", ".join(parts) or "nothing in the prompt")
     if attribution.checked is not None:
         line.append(f"\n{indent}  check {attribution.checked.sentence()}", style="dim")

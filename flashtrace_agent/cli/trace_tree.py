@@ -14,10 +14,9 @@ from flashtrace_agent.message import ToolCall
 from flashtrace_agent.store.steps import count_tokens
 from flashtrace_agent.trace import Fidelity, Step, Trace
 
-from .console import one_line
+from .console import STATUS_STYLES, one_line, percent
 from .show import Summaries
 
-_STYLES = {"ok": "green", "error": "red", "incomplete": "yellow"}
 _TEXT_LIMIT = 300
 """Characters of reasoning, results and answers; `show --json` has them whole."""
 _CALL_LIMIT = 200
@@ -96,7 +95,7 @@ def _remark(annotation: Annotation) -> Text:
 
 def _heading(trace: Trace) -> Text:
     parts: list[str | tuple[str, str]] = [
-        (trace.status, _STYLES[trace.status]),
+        (trace.status, STATUS_STYLES[trace.status]),
         f"{trace.started_at:%Y-%m-%d %H:%M} UTC",
         _counted(len(trace.steps), "step"),
     ]
@@ -115,7 +114,7 @@ def _heading(trace: Trace) -> Text:
 
 
 def _step_heading(number: int, step: Step) -> Text:
-    parts: list[str | tuple[str, str]] = [(step.status, _STYLES[step.status])]
+    parts: list[str | tuple[str, str]] = [(step.status, STATUS_STYLES[step.status])]
     tokens = count_tokens(step)
     if tokens is not None:
         parts.append(_counted(tokens, "token"))
@@ -157,9 +156,7 @@ def _why(step: Step, attribution: Mapping[str, Any]) -> Text:
     calls = step.output.tool_calls if step.output else ()
     value = _target_value(target, calls)
     shares = [item for item in attribution["segments"] if item["share"] >= _SMALLEST_SHARE][:_TOP_SEGMENTS]
-    sources = ", ".join(
-        f"{one_line(item['name'], 60)} {item['share']:.0%}".replace("%", " %") for item in shares
-    )
+    sources = ", ".join(f"{one_line(item['name'], 60)} {percent(item['share'])}" for item in shares)
     line = Text.assemble(("why ", "dim"), (one_line(target, 60), "bold cyan"))
     if value:
         line.append(f" `{one_line(value, 40)}`")

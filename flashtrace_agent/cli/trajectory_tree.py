@@ -11,7 +11,7 @@ from rich.tree import Tree
 from flashtrace_agent.trace import Step, Trace
 from flashtrace_agent.trajectory import Edge, Flow, Node, Trajectory
 
-from .console import one_line
+from .console import one_line, percent
 
 _SMALLEST = 0.005
 """Mass below which a branch is only counted."""
@@ -107,11 +107,6 @@ class _Drawing:
                 line.append(f" {one_line(_plain(ran), _TEXT_LIMIT)}")
             line.append(", led to by", "dim")
             self._branch(branch.add(line), call, "choice")
-
-
-def percent(share: float) -> str:
-    """Return a share as ``41 %``, small ones with a decimal."""
-    return f"{share * 100:.0f} %" if share >= 0.0995 else f"{share * 100:.1f} %"
 
 
 def _ranking(drawing: _Drawing, title: str, nodes: list[Node], attribute: str) -> Text:

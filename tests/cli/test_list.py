@@ -74,7 +74,7 @@ def test_the_limit_keeps_the_newest(run: Run, trace: Trace, store_url: str) -> N
 
 @pytest.mark.parametrize("width", [30, 50, 80, 100, 140])
 def test_the_table_fits_the_terminal(trace: Trace, store_url: str, width: int) -> None:
-    """No line wraps, and the part of the id that names the trace is never cut."""
+    """No line wraps; the part of the id that names the trace, its status and its time are never cut."""
     with Store(store_url) as store:
         store.write_trace(replace(trace, name="a long name \x1b[31m of an agent " * 4, tags=["tag"] * 20))
         summaries = store.list_traces()
@@ -85,6 +85,8 @@ def test_the_table_fits_the_terminal(trace: Trace, store_url: str, width: int) -
     assert len(lines) == 2
     assert all(cell_len(line) <= width for line in lines)
     assert trace.id[:13] in lines[1]
+    assert "error" in lines[1].split()
+    assert width < 80 or "2025-03-01 12:00" in lines[1]
     assert "\x1b" not in lines[1]
 
 
