@@ -8,7 +8,7 @@ import typer
 
 from flashtrace_agent.errors import FlashTraceError
 
-from .console import open_console, print_json
+from .console import one_line, open_console, print_json
 from .options import JsonOption, StoreOption, open_existing_store
 
 if TYPE_CHECKING:
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from flashtrace_agent.compare import Comparison, Row
+
+
+_LINE = 160
+"""Characters of a prompt's line in the table; --json has it whole."""
 
 
 def compare(
@@ -72,14 +76,16 @@ def _table(one: Comparison, a: str, b: str, rows: int) -> Table:
 
     counts = f"{one.a.attributions} and {one.b.attributions} attributions"
     fidelity = one.a.fidelity if one.a.fidelity == one.b.fidelity else f"{one.a.fidelity}, {one.b.fidelity}"
-    table = Table(title=Text(f"{one.target} ({counts}, fidelity {fidelity})"), title_justify="left")
+    table = Table(
+        title=Text(f"{one_line(one.target, 60)} ({counts}, fidelity {fidelity})"), title_justify="left"
+    )
     table.add_column("segment", max_width=24, no_wrap=True)
     table.add_column("line", ratio=1)
     for name in (a, b):
         table.add_column(Text(name[:12]), justify="right", no_wrap=True)
     table.add_column("difference", justify="right", no_wrap=True)
     for row in [*one.segments, *one.lines[:rows]]:
-        table.add_row(Text(row.segment), _line(row), *_numbers(row))
+        table.add_row(Text(one_line(row.segment, 60)), _line(row), *_numbers(row))
         if row is one.segments[-1]:
             table.add_section()
     return table
@@ -90,20 +96,15 @@ def _line(row: Row) -> Text:
 
     if row.text_a is None and row.text_b is None:
         return Text("(all of it)", style="dim")
-    text = Text(_clip(row.text_b if row.text_a is None else row.text_a))
+    text = Text(one_line(row.text_a or row.text_b or "", _LINE))
     if row.change == "changed":
-        text.append("\n→ " + _clip(row.text_b), style="italic")
+        text.append("\n→ " + one_line(row.text_b or "", _LINE), style="italic")
     elif row.change != "same":
         text.append(f"  ({row.change})", style="dim")
     return text
 
 
 def _numbers(row: Row) -> tuple[str, str, str]:
-    a = "" if row.change == "only b" else f"{row.share_a:.1%}"
-    b = "" if row.change == "only a" else f"{row.share_b:.1%}"
-    return a, b, f"{row.difference:+.1%}"
-
-
-def _clip(text: str | None, length: int = 160) -> str:
-    line = " ".join((text or "").split())
-    return line if len(line) <= length else line[: length - 1] + "…"
+    a = "" if row.change == "only b" else f"{row.share_a * 100:.1f} %"
+    b = "" if row.change == "only a" else f"{row.share_b * 100:.1f} %"
+    return a, b, f"{row.difference * 100:+.1f} %"

@@ -41,6 +41,22 @@ def test_two_traces(run: Run, ids: list[str]) -> None:
         assert word in output
 
 
+def test_what_a_prompt_says_does_not_drive_the_terminal(run: Run, store_url: str) -> None:
+    """Escape sequences in it are not passed on."""
+    with Store(store_url) as store:
+        ids = []
+        for number, item in ((1, "lamp\x1b[2J"), (2, "sofa\x1b[2J")):
+            one = build_run(number, item)
+            ids.append(one.trace.id)
+            store.write_trace(one.trace)
+            store.write_steps(one.trace.steps)
+            for step_id, attributions in one.attributions.items():
+                store.write_attributions((step_id, attribution) for attribution in attributions)
+    output = run("compare", *ids, "--rows", "99").stdout
+    assert "lamp" in output
+    assert "\x1b" not in output
+
+
 def test_two_versions(run: Run, ids: list[str]) -> None:
     """A version stands for its traces."""
     by_version = json.loads(run("compare", "v1", "v2", "--versions", "--json").stdout)
