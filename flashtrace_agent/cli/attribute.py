@@ -13,6 +13,7 @@ from flashtrace_agent.trace import Step
 
 from .console import open_console, print_json
 from .options import (
+    Dtype,
     DtypeOption,
     JsonOption,
     ModelOption,
@@ -85,7 +86,7 @@ def attribute(
         ),
     ] = False,
     model: ModelOption = None,
-    dtype: DtypeOption = "auto",
+    dtype: DtypeOption = Dtype.AUTO,
     as_json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
@@ -158,7 +159,7 @@ def _attribute_trace(
     hops: int,
     method: str,
     model: str | None,
-    dtype: str,
+    dtype: Dtype,
     check: bool,
     as_json: bool,
 ) -> None:

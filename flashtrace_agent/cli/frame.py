@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated, Any
 
 import typer
@@ -38,6 +39,8 @@ def start(
     ] = False,
 ) -> None:
     """Explain why an LLM agent did what it did."""
+    # The hub client's account of its retries would bury the one sentence an error gets.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
 
 
 def _print_version(wanted: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .options import load_attributor
+from .options import Dtype, load_attributor
 
 if TYPE_CHECKING:
     from flashtrace_agent.engine.attributor import Attributor
@@ -18,7 +18,7 @@ class LoadedModel:
         model: the model for every step; None for the one each step was written by.
     """
 
-    def __init__(self, model: str | None, dtype: str = "auto", device: str | None = None) -> None:
+    def __init__(self, model: str | None, dtype: Dtype = Dtype.AUTO, device: str | None = None) -> None:
         self._model = model
         self._dtype = dtype
         self._device = device

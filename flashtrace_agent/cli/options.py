@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -59,8 +59,18 @@ ModelOption = Annotated[
     ),
 ]
 
+
+class Dtype(StrEnum):
+    """What a model computes in."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
+
 DtypeOption = Annotated[
-    str, typer.Option("--dtype", help="float32, bfloat16, float16, or auto for the weights' own.")
+    Dtype, typer.Option("--dtype", help="What the model computes in; auto for the weights' own.")
 ]
 
 
@@ -89,7 +99,7 @@ def open_existing_store(url: str | None) -> Store:
 
 
 def load_attributor(
-    model: str | None, recorded: str | None = None, dtype: str = "auto", device: str | None = None
+    model: str | None, recorded: str | None = None, dtype: Dtype = Dtype.AUTO, device: str | None = None
 ) -> Attributor:
     """Load the model a `ModelOption` names, else the recorded one, else the default.
 
@@ -103,10 +113,8 @@ def load_attributor(
     from flashtrace_agent.engine.attributor import Attributor
     from flashtrace_agent.models import DEFAULT_MODEL
 
-    if dtype != "auto" and not isinstance(getattr(torch, dtype, None), torch.dtype):
-        raise typer.BadParameter(f"{dtype!r} is no torch dtype; use float32, bfloat16, float16 or auto.")
-    # The hub client's account of its retries would bury the one sentence an error gets.
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     # Several devices are only worth asking for where there is one besides the CPU.
     device_map = device or ("auto" if torch.cuda.is_available() else None)
-    return Attributor.from_pretrained(model or recorded or DEFAULT_MODEL, device_map=device_map, dtype=dtype)
+    return Attributor.from_pretrained(
+        model or recorded or DEFAULT_MODEL, device_map=device_map, dtype=dtype.value
+    )

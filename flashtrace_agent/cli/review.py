@@ -12,6 +12,7 @@ from flashtrace_agent.errors import FlashTraceError
 
 from .console import one_line, open_console, print_json
 from .options import (
+    Dtype,
     DtypeOption,
     JsonOption,
     ModelOption,
@@ -84,7 +85,7 @@ def review(
     ] = None,
     as_json: JsonOption = False,
     model: ModelOption = None,
-    dtype: DtypeOption = "auto",
+    dtype: DtypeOption = Dtype.AUTO,
     store: StoreOption = None,
 ) -> None:
     """Say which lines of the prompt earn their place, and what the agent's calls came from.
@@ -153,7 +154,7 @@ def _require_attributions(selection: Selection, version: str | None) -> None:
 
 
 def _checked(
-    report: Report, *, yes: bool, may_ask: bool, sample: int, model: str | None, dtype: str
+    report: Report, *, yes: bool, may_ask: bool, sample: int, model: str | None, dtype: Dtype
 ) -> Report:
     """Run the model without the candidate lines, where the user agrees to the cost."""
     from flashtrace_agent.review.dead_weight import check_cost
@@ -180,7 +181,7 @@ def _checked(
     return report
 
 
-def _check_group(report: Report, number: int, sample: int, model: str | None, dtype: str) -> Report:
+def _check_group(report: Report, number: int, sample: int, model: str | None, dtype: Dtype) -> Report:
     from flashtrace_agent.review.ablation import Ablator
 
     group = report.groups[number]

@@ -12,6 +12,7 @@ from flashtrace_agent.errors import FlashTraceError, ModelFileError, Unsupported
 
 from .console import print_json
 from .loaded_model import LoadedModel
+from .options import Dtype
 from .progress import open_progress
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def attribute_selection(
     hops: int,
     method: str,
     model: str | None,
-    dtype: str,
+    dtype: Dtype,
     on_ray: bool,
     address: str | None,
     actors: int | None,
@@ -73,7 +74,7 @@ def attribute_selection(
 
 
 def _here(
-    opened: Store, step_ids: list[str], hops: int, method: str, model: str | None, dtype: str
+    opened: Store, step_ids: list[str], hops: int, method: str, model: str | None, dtype: Dtype
 ) -> Iterator[Outcome]:
     from flashtrace_agent.explain import explain_step
 
@@ -94,7 +95,7 @@ def _on_ray(
     hops: int,
     method: str,
     model: str | None,
-    dtype: str,
+    dtype: Dtype,
     address: str | None,
     actors: int | None,
 ) -> Iterator[Outcome]:
@@ -107,7 +108,7 @@ def _on_ray(
         opened.url,
         step_ids,
         model=chosen,
-        dtype=dtype,
+        dtype=dtype.value,
         hops=hops,
         method=method,
         address=address,

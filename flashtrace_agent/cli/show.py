@@ -12,6 +12,7 @@ from flashtrace_agent.trace import Step, Trace
 
 from .console import open_console, print_json
 from .options import (
+    Dtype,
     DtypeOption,
     JsonOption,
     ModelOption,
@@ -54,7 +55,7 @@ def show(
         ),
     ] = None,
     model: ModelOption = None,
-    dtype: DtypeOption = "auto",
+    dtype: DtypeOption = Dtype.AUTO,
     store: StoreOption = None,
 ) -> None:
     """Show a trace and what each of its choices drew on."""

@@ -11,6 +11,7 @@ from flashtrace_agent.errors import FlashTraceError
 
 from .console import print_json
 from .options import (
+    Dtype,
     DtypeOption,
     JsonOption,
     ModelOption,
@@ -41,7 +42,7 @@ def tokenize(
         ),
     ] = None,
     model: ModelOption = None,
-    dtype: DtypeOption = "auto",
+    dtype: DtypeOption = Dtype.AUTO,
     as_json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:

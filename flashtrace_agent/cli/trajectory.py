@@ -8,7 +8,7 @@ from flashtrace_agent.following.choice import main_target
 from flashtrace_agent.trace import Step, Trace
 from flashtrace_agent.trajectory import Trajectory
 
-from .options import load_attributor
+from .options import Dtype, load_attributor
 from .progress import waiting
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ METHOD = "flashtrace"
 
 
 def trace_back(
-    opened: Store, trace: Trace, step: Step, target: str | None, model: str | None, dtype: str
+    opened: Store, trace: Trace, step: Step, target: str | None, model: str | None, dtype: Dtype
 ) -> Trajectory:
     """Return where a target of a step, by default its main one, came from across the run.
 
@@ -44,7 +44,7 @@ def trace_back(
     return found
 
 
-def _compute(trace: Trace, step: Step, target: str | None, model: str | None, dtype: str) -> Trajectory:
+def _compute(trace: Trace, step: Step, target: str | None, model: str | None, dtype: Dtype) -> Trajectory:
     from flashtrace_agent.explain import known_ids
     from flashtrace_agent.following.with_model import explain_trajectory
 

@@ -18,6 +18,7 @@ from flashtrace_agent.errors import FlashTraceError
 
 from .loaded_model import LoadedModel
 from .options import (
+    Dtype,
     DtypeOption,
     ModelOption,
     StoreOption,
@@ -47,7 +48,7 @@ def worker(
         str | None,
         typer.Option("--device", help="Where the model runs, as in cuda:1 or cpu.", show_default=False),
     ] = None,
-    dtype: DtypeOption = "auto",
+    dtype: DtypeOption = Dtype.AUTO,
     store: StoreOption = None,
 ) -> None:
     """Compute queued attributions; --where or --all queue steps first.

@@ -69,7 +69,14 @@ def test_without_a_command_there_is_help(run: Run) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["nonsense"], ["list", "--status", "maybe"], ["list", "--limit", "0"], ["show"], ["--nonsense"]],
+    [
+        ["nonsense"],
+        ["list", "--status", "maybe"],
+        ["list", "--limit", "0"],
+        ["search"],
+        ["--nonsense"],
+        ["attribute", "01", "--dtype", "int8"],
+    ],
 )
 def test_wrong_usage_is_exit_code_2(run: Run, arguments: list[str]) -> None:
     """Whatever was wrong, it is told apart from a failure."""
