@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flashtrace_agent.errors import FlashTraceError
+from flashtrace_agent.models import DEFAULT_MODEL
 
 from .console import open_console, print_json
+from .files import check_folder
 from .options import JsonOption
 from .progress import open_progress
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def bench(
-    model: Annotated[str, typer.Option("--model", help="Model to measure on.")] = "smollm2",
+    model: Annotated[str, typer.Option("--model", help="Model to measure on.")] = DEFAULT_MODEL,
     shape: Annotated[
         str | None,
         typer.Option(
@@ -56,8 +57,8 @@ def bench(
     from flashtrace_agent.bench.subjects import SUBJECTS, subjects_named
 
     parsed = [Case.parse(text.strip()) for text in cases.split(",")]
-    if output is not None and not output.parent.is_dir():
-        raise FlashTraceError(f"There is no folder {output.parent} to write {output.name} to; make it first.")
+    if output is not None:
+        check_folder(output.parent)
     wanted = subjects_named(subjects)
     attributor = load_subject_model(model, shape, max(case.prompt + case.generated for case in parsed))
     rows: list[dict[str, Any]] = []

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flashtrace_agent.defaults import DEFAULT_METHOD
 from flashtrace_agent.errors import FlashTraceError
+from flashtrace_agent.models import DEFAULT_MODEL
 
 from .console import open_console, print_json
-from .options import JsonOption
+from .files import check_folder, write_text
+from .options import JsonOption, load_attributor
 from .progress import open_progress
+
+if TYPE_CHECKING:
+    from flashtrace_agent.eval.evaluator import Effort
+    from flashtrace_agent.eval.records import Records
+    from flashtrace_agent.eval.scorers import Scorer
+    from flashtrace_agent.eval.summary import Group
+    from flashtrace_agent.eval.tasks.base import Task
 
 SHOWN = ("recovery_5", "recovery_10", "rise_t", "mas_t", "comprehensiveness_t", "lds_t", "mas_g")
 """Metrics that fit a terminal; the others are in the report and in the JSON."""
@@ -86,33 +96,52 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Measure how faithful attribution methods are, on tasks whose evidence is known."""
-    from dataclasses import replace
-
-    from rich.table import Table
-
-    from flashtrace_agent.bench.report import environment
     from flashtrace_agent.eval import presets, report, summary
-    from flashtrace_agent.eval.evaluator import evaluate as run
     from flashtrace_agent.eval.plots import write_plots
     from flashtrace_agent.eval.records import Records
     from flashtrace_agent.eval.scorers import scorer_named
     from flashtrace_agent.eval.tasks import task_named
-    from flashtrace_agent.models import DEFAULT_MODEL
-
-    from .options import load_attributor
 
     chosen = presets.PRESETS[preset.value]
-    wanted_tasks = [task_named(name) for name in tasks or chosen.tasks]
+    wanted = [task_named(name) for name in tasks or chosen.tasks]
     scorers = [scorer_named(name) for name in methods or chosen.methods]
     effort = chosen.effort if examples is None else replace(chosen.effort, examples=examples)
-    for folder in (output.parent if output else None, plots):
-        if folder is not None and not folder.is_dir():
-            raise FlashTraceError(f"There is no folder {folder} to write to; make it first.")
+    if output is not None:
+        check_folder(output.parent)
+    if plots is not None:
+        check_folder(plots)
     records = Records(results)
     names = models or [DEFAULT_MODEL]
-    where = {}
+    facts = _measure(names, wanted, scorers, effort, records)
+    measured = {task.name for task in wanted}
+    found = [
+        group
+        for group in summary.groups(records, [scorer.name for scorer in scorers])
+        if group.model in names and group.task in measured
+    ]
+    if output is not None:
+        command = shlex.join(["flashtrace-agent", *sys.argv[1:]])
+        write_text(output, report.markdown(found, facts, command, DEFAULT_METHOD))
+    if plots is not None:
+        write_plots(found, plots)
+    if as_json:
+        print_json({"facts": facts, **summary.to_dict(found)})
+    else:
+        _print(found)
+    if all(group.too_few for group in found):
+        raise FlashTraceError("The model solved too few puzzles of every task; there is nothing to report.")
+
+
+def _measure(
+    names: list[str], tasks: list[Task], scorers: list[Scorer], effort: Effort, records: Records
+) -> dict[str, str]:
+    """Put all that is wanted into the records; return with what it was measured."""
+    from flashtrace_agent.bench.report import environment
+    from flashtrace_agent.eval.evaluator import evaluate as run
+
+    where: dict[str, str] = {}
     with open_progress() as progress:
-        bar = progress.add_task("measuring", total=len(names) * len(wanted_tasks) * effort.examples)
+        bar = progress.add_task("measuring", total=len(names) * len(tasks) * effort.examples)
         for name in names:
             attributor = load_attributor(name)
             where = environment(attributor.model_name)
@@ -120,29 +149,25 @@ def evaluate(
             def tick(task: str, model: str = name) -> None:
                 progress.update(bar, advance=1, description=f"{task} · {model}")
 
-            run(attributor, wanted_tasks, scorers, effort, records, tick=tick)
-    found = summary.groups(records, [scorer.name for scorer in scorers])
-    chosen_tasks = {task.name for task in wanted_tasks}
-    found = [group for group in found if group.model in names and group.task in chosen_tasks]
-    facts = where | {
+            run(attributor, tasks, scorers, effort, records, tick=tick)
+    where.pop("model", None)
+    return where | {
         "models": ", ".join(names),
         "effort": f"{effort.examples} examples a task, {effort.groups} deletion steps, "
         f"{effort.subsets} random subsets",
     }
-    facts.pop("model", None)
-    command = shlex.join(["flashtrace-agent", *sys.argv[1:]])
-    if output is not None:
-        output.write_text(report.markdown(found, facts, command, DEFAULT_METHOD), encoding="utf-8")
-    if plots is not None:
-        write_plots(found, plots)
-    if as_json:
-        print_json({"facts": facts, **summary.to_dict(found)})
-        return
+
+
+def _print(found: list[Group]) -> None:
+    from rich.table import Table
+
+    from flashtrace_agent.eval import report
+
     console = open_console()
     for group in found:
         title = f"{group.task} · {group.model}: {group.right} of {group.tried} solved"
         if group.too_few:
-            console.print(f"{title}; too few right answers for numbers")
+            console.print(f"{title}; too few right answers for numbers", markup=False)
             continue
         table = Table("method", *(report.HEADINGS[metric] for metric in SHOWN), "s", title=title)
         for row in report.console_rows(group, SHOWN):
@@ -150,6 +175,4 @@ def evaluate(
         console.print(table)
         for method, reasons in group.skipped.items():
             for why, count in reasons.items():
-                console.print(f"{method} skipped {count} examples: {why}", soft_wrap=True)
-    if not any(not group.too_few for group in found):
-        raise FlashTraceError("The model solved too few puzzles of every task; there is nothing to report.")
+                console.print(f"{method} skipped {count} examples: {why}", soft_wrap=True, markup=False)

@@ -11,6 +11,7 @@ import typer
 from flashtrace_agent.errors import FlashTraceError
 
 from .console import one_line, open_console, print_json
+from .files import check_folder, write_text
 from .options import (
     Dtype,
     DtypeOption,
@@ -103,6 +104,9 @@ def review(
         raise typer.BadParameter(str(error), param_hint="--fail-if") from error
     if compare is not None and prompt_version is not None:
         raise typer.BadParameter("--compare names the versions; leave --prompt-version out.")
+    for path in (html, markdown):
+        if path is not None:
+            check_folder(path.parent)
 
     def read(opened: Store, version: str | None) -> Selection:
         steps = opened.attributed_steps(where=where, prompt_version=version, last=last)
@@ -203,15 +207,9 @@ def _write(report: Report, html: Path | None, markdown: Path | None) -> None:
     from flashtrace_agent.review.render_markdown import render_markdown
 
     for path, render in ((html, render_html), (markdown, render_markdown)):
-        if path is None:
-            continue
-        try:
-            path.write_bytes(render(describe(report)).encode("utf-8", "replace"))
-        except OSError as error:
-            raise FlashTraceError(
-                f"{path} cannot be written ({error.strerror}): choose another file."
-            ) from error
-        typer.echo(f"Wrote {path}", err=True)
+        if path is not None:
+            write_text(path, render(describe(report)))
+            typer.echo(f"Wrote {path}", err=True)
 
 
 def _print(report: Report) -> None:

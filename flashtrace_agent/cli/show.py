@@ -11,6 +11,7 @@ from flashtrace_agent.errors import FlashTraceError
 from flashtrace_agent.trace import Step, Trace
 
 from .console import open_console, print_json
+from .files import write_text
 from .options import (
     Dtype,
     DtypeOption,
@@ -140,8 +141,5 @@ def _write_page(opened: Store, trace: Trace, steps: list[Step], path: Path) -> N
         raise FlashTraceError(
             f"Nothing is attributed here yet: run `flashtrace-agent attribute {trace.id}` first."
         )
-    try:
-        path.write_text(render_html(attributions), encoding="utf-8")
-    except OSError as error:
-        raise FlashTraceError(f"{path} cannot be written ({error.strerror}): choose another file.") from error
+    write_text(path, render_html(attributions))
     typer.echo(f"Wrote {path}")

@@ -142,4 +142,4 @@ def scorer_named(name: str) -> Scorer:
     method, _, scope = name.partition(":")
     if scope == "generation" and method in METHODS:
         return GenerationScorer(method)
-    raise FlashTraceError(f"There is no method {name!r}; choose of {', '.join(scorer_names())}.")
+    raise FlashTraceError(f"There is no method {name!r}; choose one of {', '.join(scorer_names())}.")

@@ -138,7 +138,7 @@ def test_pages_are_written(run: Run, store_url: str, tmp_path: Path) -> None:
     assert "| line |" in markdown.read_text()
     outcome = run("review", "--html", str(tmp_path / "missing" / "review.html"))
     assert outcome.exit_code == 1
-    assert "choose another file" in outcome.stderr
+    assert "make it first" in outcome.stderr
 
 
 def test_a_store_that_changes_while_it_is_read_shows_one_state(store_url: str) -> None:

@@ -40,5 +40,5 @@ def task_named(name: str) -> Task:
         FlashTraceError: if there is none of that name, listing those there are.
     """
     if name not in TASKS:
-        raise FlashTraceError(f"There is no task {name!r}; choose of {', '.join(TASKS)}.")
+        raise FlashTraceError(f"There is no task {name!r}; choose one of {', '.join(TASKS)}.")
     return TASKS[name]()
