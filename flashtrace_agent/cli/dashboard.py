@@ -21,7 +21,7 @@ import typer
 
 from ..errors import FlashTraceError
 from .listening import check_access, check_port
-from .options import StoreOption, open_store
+from .options import StoreOption, open_existing_store
 
 TOKEN_VARIABLE = "FLASHTRACE_AGENT_DASHBOARD_TOKEN"  # noqa: S105 - the variable's name, not a token
 STORE_VARIABLE = "FLASHTRACE_AGENT_STORE"
@@ -47,9 +47,7 @@ def dashboard(
     store: StoreOption = None,
 ) -> None:
     """Look at traces in the browser: what happened, and which tokens caused it."""
-    if store is not None:
-        check_store_exists(store)
-    with open_store(store) as opened:
+    with open_existing_store(store) as opened:
         url = opened.url
     check_access(host, token, variable=TOKEN_VARIABLE, danger="shows every trace to")
     check_port(host, port)
@@ -59,23 +57,6 @@ def dashboard(
     if token:
         environment[TOKEN_VARIABLE] = token
     raise typer.Exit(serve(streamlit_command(host, port), environment, host, port, address, not no_browser))
-
-
-def check_store_exists(url: str) -> None:
-    """Check that a named SQLite file exists, rather than make an empty one for a mistyped path.
-
-    Raises:
-        FlashTraceError: if the file is not there.
-    """
-    prefix = "sqlite:///"
-    if not url.startswith(prefix):
-        return
-    path = Path(url.removeprefix(prefix).partition("?")[0])
-    if not path.is_file():
-        raise FlashTraceError(
-            f"There is no store at {path}: run `flashtrace-agent demo` to make one, "
-            "or name another with --store."
-        )
 
 
 def streamlit_command(host: str, port: int) -> list[str]:
