@@ -14,7 +14,7 @@ from .step_choice import choose_step
 
 if TYPE_CHECKING:
     from flashtrace_agent.annotation import Annotation
-    from flashtrace_agent.trace import Trace
+    from flashtrace_agent.trace import Step, Trace
 
 _NOTE = 60
 """Characters of a note in the table; --json has it whole."""
@@ -61,16 +61,20 @@ def annotate(
         raise typer.BadParameter("--remove takes an annotation back and says nothing new.")
     if (span or step) and not says and remove is None:
         raise typer.BadParameter("Give --label, --score or --note.")
+    tokens = _span(span)
     with open_existing_store(store) as opened:
         trace = opened.get_trace(trace_id)
+        chosen = choose_step(trace, step) if step else None
+        if tokens is not None:
+            _check_span(tokens, chosen)
         if remove is not None:
             opened.delete_annotation(remove)
         elif says:
             opened.annotate(
                 trace.id,
                 who=who or _user_name(),
-                step_id=choose_step(trace, step).id if step else None,
-                span=_span(span),
+                step_id=chosen.id if chosen else None,
+                span=tokens,
                 label=label,
                 score=score,
                 note=note,
@@ -91,6 +95,14 @@ def _span(text: str | None) -> Span | None:
         return Span.parse(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def _check_span(span: Span, step: Step | None) -> None:
+    if step is None:
+        raise typer.BadParameter("--span needs --step: its numbers count that step's tokens.")
+    count = len(step.token_ids or ())
+    if not span or span.end > count:
+        raise typer.BadParameter(f"The span {span} is empty or outside the {count} tokens of step {step.id}.")
 
 
 def _user_name() -> str:

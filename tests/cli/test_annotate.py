@@ -36,11 +36,16 @@ def test_it_is_taken_back(run: Run, trace: Trace) -> None:
 
 
 def test_wrong_usage_is_refused(run: Run, trace: Trace) -> None:
-    """A step without words, a span without a step, a span that is none."""
+    """A step without words, a span without a step, one that is none or ends beyond the step."""
     assert run("annotate", trace.id, "--step", "1").exit_code == 2
-    assert run("annotate", trace.id, "--label", "x", "--span", "3-9").exit_code == 2
-    outcome = run("annotate", trace.id, "--label", "x", "--span", "3:9")
-    assert (outcome.exit_code, "needs its step" in outcome.stderr) == (1, True)
+    assert run("annotate", trace.id, "--label", "x", "--span", "3:9").exit_code == 2
+    for span in ("3-9", "3:101", "5:5"):
+        outcome = run("annotate", trace.id, "--label", "x", "--step", "1", "--span", span)
+        assert outcome.exit_code == 2, span
+    assert (
+        "outside the 100 tokens"
+        in run("annotate", trace.id, "--label", "x", "--step", "1", "--span", "3:101").stderr
+    )
 
 
 def test_show_has_what_is_said(run: Run, trace: Trace) -> None:
