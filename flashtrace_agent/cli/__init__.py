@@ -6,6 +6,9 @@ what is heavy (torch, SQLAlchemy, Streamlit) inside its function, so that ``--he
 
 from __future__ import annotations
 
+import sys
+from io import TextIOWrapper
+
 import typer
 
 from .annotate import annotate
@@ -65,6 +68,9 @@ app.add_typer(models_app, name="models")
 
 def main() -> None:
     """Run the command line; the console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a pipe's encoding may lack the arrows of the tables
     app(prog_name="flashtrace-agent")
 
 

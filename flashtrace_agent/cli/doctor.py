@@ -33,10 +33,13 @@ def doctor(as_json: JsonOption = False, store: StoreOption = None) -> None:
         print_json([asdict(finding) for finding in findings])
     else:
         from rich.table import Table
+        from rich.text import Text
 
-        table = Table("", "what", "finding")
+        table = Table("", "what")
+        table.add_column("finding", overflow="fold")  # paths whole, to be copied
         for finding in findings:
-            table.add_row("[green]ok[/]" if finding.ok else "[red]problem[/]", finding.what, finding.detail)
+            state = Text("ok", "green") if finding.ok else Text("problem", "red")
+            table.add_row(state, finding.what, Text(finding.detail))
         open_console().print(table)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)

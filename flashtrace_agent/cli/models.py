@@ -35,15 +35,18 @@ def list_models(as_json: JsonOption = False) -> None:
         print_json(rows)
         return
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table("name", "model", "licence", "state")
+    table = Table("name", "model", "licence")
+    table.add_column("state", overflow="fold")  # the path whole, to be copied
     for model in catalogue.CATALOGUE.values():
         fetched = catalogue.is_fetched(model.name)
         state = f"fetched, in {catalogue.model_folder(model.name)}" if fetched else "not fetched"
         default = " (default)" if model.name == catalogue.DEFAULT_MODEL else ""
-        table.add_row(model.name + default, model.title, model.licence, state)
-    open_console().print(table)
-    typer.echo("Any Hugging Face id, folder or GGUF file works as --model too.")
+        table.add_row(model.name + default, model.title, model.licence, Text(state))
+    console = open_console()
+    console.print(table)
+    console.print("Any Hugging Face id, folder or GGUF file works as --model too.")
 
 
 @app.command("fetch")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 import flashtrace_agent
 from flashtrace_agent.cli import app
 from flashtrace_agent.errors import StoreError
+from flashtrace_agent.trace import Trace
 
 from .conftest import Run
 
@@ -93,6 +95,21 @@ def test_an_error_is_one_sentence_and_exit_code_1(run: Run) -> None:
     assert result.stdout == ""
     assert result.stderr.startswith("Error: No trace has an id that begins with 'nothing'")
     assert result.stderr.count("\n") == 1
+
+
+def test_a_pipe_that_lacks_a_character_gets_a_question_mark(store_url: str, trace: Trace) -> None:
+    """Not a traceback: on Windows and in bare containers, pipes do not carry every arrow."""
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "FLASHTRACE_AGENT_STORE": store_url}
+    command = [sys.executable, "-m", "flashtrace_agent", "show", trace.id]
+    done = subprocess.run(command, check=True, capture_output=True, env=environment)
+    assert b"why tool_name `sofas` ? user" in done.stdout
+
+
+def test_a_pipe_gets_no_progress_bar(run: Run, trace: Trace) -> None:
+    """On neither stream."""
+    result = run("delete", trace.id, "--yes")
+    assert result.stderr == ""
+    assert result.stdout.splitlines()[0] == trace.id
 
 
 def test_debug_lets_the_error_through(run: Run) -> None:
