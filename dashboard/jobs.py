@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from flashtrace_agent.dashboard.data import open_store
-from flashtrace_agent.dashboard.links import WHY, query
+from flashtrace_agent.dashboard.links import REVIEW, WHY, query
 from flashtrace_agent.dashboard.live import live
 from flashtrace_agent.dashboard.queueing import show_worker_hint, target_names
 from flashtrace_agent.dashboard.text import clip, moment, plain
@@ -99,14 +99,19 @@ def _row(job: JobState) -> Any:
 
 
 def _describe(job: JobState) -> None:
-    target = job.targets[0] if job.targets else None
-    st.page_link(
-        WHY,
-        label=plain(clip(target_names(job.targets), 60)),
-        icon=":material/local_fire_department:",
-        query_params=query(job.trace_id, job.step_id, target),
-    )
-    parts = [job.method, f"{job.hops} hops", f"asked {moment(job.created_at)}"]
+    if job.review is not None:
+        st.page_link(REVIEW, label="check of idle lines", icon=":material/rate_review:")
+        parts = ["review", f"asked {moment(job.created_at)}"]
+    else:
+        target = job.targets[0] if job.targets else None
+        st.page_link(
+            WHY,
+            label=plain(clip(target_names(job.targets), 60)),
+            icon=":material/local_fire_department:",
+            query_params=query(job.trace_id, job.step_id, target),
+        )
+        hops = f"{job.hops} hop{'s' * (job.hops != 1)}"
+        parts = [job.method, hops, f"asked {moment(job.created_at)}"]
     if job.status == "leased" and job.worker:
         parts.append(f"by {job.worker}")
     if job.status == "queued" and job.due_at > utc_now():
@@ -126,7 +131,7 @@ def _show_store() -> None:
         ("Attributions", f"{rows['attributions']:,}"),
         ("Messages", f"{rows['messages']:,}"),
     ]
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, gap="large"):
         for label, value in cells:
             st.metric(label, value, width="content")
     st.caption("`flashtrace-agent db check` verifies every hash, length and reference\\.")
@@ -134,7 +139,7 @@ def _show_store() -> None:
 
 def _show_live() -> None:
     counts = open_store().jobs.counts()
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, gap="large"):
         for label, status in (
             ("Queued", "queued"),
             ("Running", "leased"),

@@ -12,6 +12,7 @@ TRACE = "trace.py"
 WHY = "why.py"
 TRAJECTORY = "trajectory.py"
 COMPARE = "compare.py"
+REVIEW = "review.py"
 
 _NAMES = ("trace", "step", "target")
 

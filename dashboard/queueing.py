@@ -90,10 +90,15 @@ def find_check(step: Step, attribution: Attribution) -> JobState | None:
     return next((job for job in open_store().jobs.of_step(step.id) if job.id == wanted), None)
 
 
+def explaining_jobs(step_id: str) -> list[JobState]:
+    """Return the jobs that explain something of a step."""
+    return [job for job in open_store().jobs.of_step(step_id) if job.review is None]
+
+
 def find_job(step: Step, target: str | None) -> JobState | None:
     """Return the job that explains a target of a step, the one for it alone first."""
     wanted = None if target is None else (target,)
-    jobs = open_store().jobs.of_step(step.id)
+    jobs = explaining_jobs(step.id)
     alone = [job for job in jobs if job.targets == wanted]
     covering = [job for job in jobs if job.targets is None and job.status in ("queued", "leased")]
     return next(iter(alone + covering), None)

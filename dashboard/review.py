@@ -7,21 +7,25 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from flashtrace_agent.dashboard.data import open_store
+from flashtrace_agent.dashboard.data import open_store, store_option
+from flashtrace_agent.dashboard.line_check import show_line_check
 from flashtrace_agent.dashboard.links import WHY, query
 from flashtrace_agent.dashboard.text import clip, plain
 from flashtrace_agent.review import Report, build_report, compare_versions
+from flashtrace_agent.review.dead_weight import SAMPLE
 from flashtrace_agent.review.describe import describe
 from flashtrace_agent.review.document import Document, Section, Share, Stack, Table, Words, cell_text
 from flashtrace_agent.review.ledger import instruction_lines
 from flashtrace_agent.review.passages import line_uses
 from flashtrace_agent.review.render_html import COLOURS, render_html
 from flashtrace_agent.review.report import report_selection
+from flashtrace_agent.review.request import LineCheck
 from flashtrace_agent.review.selection import select
 from flashtrace_agent.store import Store
 
 _CACHED_SECONDS = 300
 _SHOWN_USES = 10
+_STEPS = 500
 _ICONS = {
     "good": ":material/check_circle:",
     "bad": ":material/error:",
@@ -41,22 +45,32 @@ class _Asked:
     after: str | None
 
 
-def _ask() -> _Asked:
+def _ask(store: Store) -> _Asked:
+    versions = [name for name, _ in store.prompt_versions()]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         where = st.text_input(
             "Filter", key="review-where", placeholder="tag = prod and since 7d", help="As in `list --where`."
         )
-        before = st.text_input("Compare version", key="review-before", width=160, placeholder="v1")
-        after = st.text_input("Prompt version", key="review-after", width=160, placeholder="v2")
-        last = st.number_input("Newest steps", 1, 5000, 500, key="review-last", width=140)
+        after = st.selectbox(
+            "Prompt version", versions, index=None, placeholder="all", key="review-after", width=160
+        )
+        before = st.selectbox(
+            "Compared with",
+            [name for name in versions if name != after],
+            index=None,
+            placeholder="none",
+            key="review-before",
+            width=160,
+            disabled=after is None,
+            help="An earlier prompt version\\; choose the prompt version first.",
+        )
+        last = st.number_input("Newest steps", 1, 5000, _STEPS, key="review-last", width=140)
         approximate = st.toggle(
             "Approximate too", key="review-approximate", help="Count steps with approximate token ids."
         )
         if st.button("Refresh", icon=":material/refresh:"):
             _review.clear()
-    return _Asked(
-        where.strip() or None, int(last), approximate, before.strip() or None, after.strip() or None
-    )
+    return _Asked((where or "").strip() or None, int(last), approximate, before if after else None, after)
 
 
 @st.cache_resource(  # type: ignore[untyped-decorator]
@@ -85,7 +99,11 @@ def _command(asked: _Asked) -> str:
         words += ["--compare", asked.before, asked.after]
     elif asked.after:
         words += ["--prompt-version", asked.after]
-    return shlex.join(words)
+    if asked.last != _STEPS:
+        words += ["--last", str(asked.last)]
+    if asked.approximate:
+        words.append("--approximate")
+    return shlex.join(words + store_option())
 
 
 def _empty(report: Report) -> None:
@@ -103,8 +121,8 @@ def _empty(report: Report) -> None:
 
 
 def _findings(document: Document) -> None:
-    for name, value in document.facts:
-        st.caption(f"{plain(name)}: {plain(value)}")
+    facts = (f"{name}: {value}" for name, value in document.facts)
+    st.caption("  \n".join(plain(fact) for fact in facts))
     with st.container(border=True, gap="small"):
         for finding in document.findings:
             st.markdown(f"{_ICONS[finding.tone]} {plain(finding.text)}")
@@ -193,24 +211,29 @@ def _stack(stack: Stack) -> None:
 def main() -> None:
     """Draw the page."""
     store = open_store()
-    st.header("Review", anchor=False)
-    asked = _ask()
+    head, controls = st.columns([3, 1], vertical_alignment="center")
+    head.header("Review", anchor=False)
+    asked = _ask(store)
     report = _review(store.url, asked, store)
     if not report.groups:
         _empty(report)
         return
-    document = describe(report)
+    report = report.with_proofs(store, SAMPLE)
+    document = describe(report, "run the check below")
+    with controls.container(horizontal=True, horizontal_alignment="right"):
+        st.download_button(
+            "Save as a page",
+            render_html(document).encode("utf-8", "replace"),
+            "review.html",
+            "text/html",
+            icon=":material/download:",
+            on_click="ignore",
+        )
     _findings(document)
-    if any(not group.dead_weight.is_checked for group in report.groups):
-        st.caption("The check runs the model, so it is done on the command line:")
-        st.code(_command(asked), language="bash")
-    st.download_button(
-        "Save as a page",
-        render_html(document).encode("utf-8", "replace"),
-        "review.html",
-        "text/html",
-        icon=":material/download:",
-    )
+    for number, group in enumerate(report.groups):
+        if not group.dead_weight.is_checked:
+            check = LineCheck(asked.where, asked.after, asked.last, asked.approximate, SAMPLE, group.key)
+            show_line_check(report, number, check, _command(asked))
     tabs = st.tabs([section.title for section in document.sections])
     for number, (tab, section) in enumerate(zip(tabs, document.sections, strict=True)):
         with tab:

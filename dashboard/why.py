@@ -11,7 +11,7 @@ from flashtrace_agent.dashboard.checking import show_check
 from flashtrace_agent.dashboard.data import attribute_command, open_store, open_trace, position_of
 from flashtrace_agent.dashboard.heatmap import heatmap
 from flashtrace_agent.dashboard.links import TRACE, asked, query, settle
-from flashtrace_agent.dashboard.queueing import request, show_request, show_worker_hint
+from flashtrace_agent.dashboard.queueing import explaining_jobs, request, show_request, show_worker_hint
 from flashtrace_agent.dashboard.targets import (
     Choice,
     choices,
@@ -191,7 +191,7 @@ def _show(trace: Trace, models: Sequence[Step]) -> None:
 
 def _show_all(trace: Trace, step: Step) -> None:
     """Show what became of the request to explain all of a step, or offer it."""
-    if any(job.targets is None for job in open_store().jobs.of_step(step.id)):
+    if any(job.targets is None for job in explaining_jobs(step.id)):
         show_request(step, None, "everything this step wrote", queue_now=False)
     else:
         _empty(trace, step)

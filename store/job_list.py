@@ -21,6 +21,7 @@ class JobState:
     Attributes:
         targets: names of targets; None for everything the step wrote.
         check: whether the results are to be checked as well.
+        review: the review whose idle lines are to be checked, and nothing attributed; else None.
         status: ``queued``, ``leased`` (a worker computes it), ``done`` or ``dead``.
         due_at: when it may be taken; for a leased one, when its lease runs out.
         worker: who took it last.
@@ -43,6 +44,7 @@ class JobState:
     finished_at: datetime | None
     worker: str | None
     error: str | None
+    review: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dict; times are ISO 8601 UTC. `from_dict` undoes it."""
@@ -51,6 +53,7 @@ class JobState:
             "trace": self.trace_id,
             "step": self.step_id,
             "targets": None if self.targets is None else list(self.targets),
+            "review": None if self.review is None else dict(self.review),
             "method": self.method,
             "hops": self.hops,
             "check": self.check,
@@ -88,6 +91,11 @@ class JobState:
         return replace(self, status="queued", attempts=self.attempts - 1, due_at=self.created_at, worker=None)
 
 
+def job_by_id(session: Session, job_id: str) -> JobState | None:
+    """Return a job, or None if there is none with this id."""
+    return next(iter(_read(session, JobRow.id == job_id, order=(JobRow.id,), limit=1)), None)
+
+
 def open_jobs(session: Session, limit: int) -> list[JobState]:
     """Return jobs that are queued or being computed, in the order workers take them."""
     order = (-JobRow.priority, JobRow.due_at, JobRow.id)
@@ -119,6 +127,7 @@ def write_job_states(connection: Connection, jobs: Sequence[JobState]) -> None:
             "method": job.method,
             "hop_count": job.hops,
             "wants_check": job.check,
+            "review": None if job.review is None else dict(job.review),
             "priority": job.priority,
             "status": job.status,
             "attempts": job.attempts,
@@ -160,6 +169,7 @@ def _read(session: Session, condition: Any, *, order: Any, limit: int | None) ->
             finished_at=row.finished_at,
             worker=row.worker,
             error=row.error,
+            review=row.review,
         )
         for row, trace_id in session.execute(query)
     ]

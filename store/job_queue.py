@@ -11,10 +11,11 @@ short immediate transaction; on PostgreSQL rows another worker is just taking ar
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, text, update
 from sqlalchemy.orm import Session, aliased
@@ -25,7 +26,7 @@ from flashtrace_agent.trace import utc_now
 
 from .attributions import write_attribution_row
 from .filter_sql import filter_condition
-from .job_list import JobState, dead_jobs, jobs_of_step, open_jobs
+from .job_list import JobState, dead_jobs, job_by_id, jobs_of_step, open_jobs
 from .job_requests import write_job_rows
 from .schema import OPEN_JOBS, AttributionRow, JobRow, StepRow, TraceRow
 from .shared_rows import SharedRows
@@ -49,6 +50,7 @@ class Job:
         lease: proves that it is still ours.
         tokens: how long the step's sequence is.
         check: whether the results are to be checked as well (`flashtrace_agent.check`).
+        review: the review whose idle lines are to be checked, and nothing attributed; else None.
     """
 
     id: str
@@ -61,6 +63,7 @@ class Job:
     lease: str
     tokens: int
     check: bool
+    review: Mapping[str, Any] | None = None
 
 
 class JobQueue:
@@ -136,6 +139,25 @@ class JobQueue:
                 max_attempts=max_attempts,
                 check=check,
             )
+
+    def enqueue_review(self, step_id: str, review: Mapping[str, Any], *, priority: int = 0) -> str:
+        """Queue the check of a review's idle lines and return the job's id; see `enqueue`.
+
+        Args:
+            step_id: a step of the review: the model that wrote it runs the check.
+            review: what is reviewed, JSON-ready, as `flashtrace_agent.review.request` reads it.
+            priority: higher ones are taken first.
+
+        Raises:
+            StoreError: if the step is not stored.
+        """
+        with self._write() as connection:
+            return write_job_rows(connection, [step_id], priority=priority, review=review)[0]
+
+    def get(self, job_id: str) -> JobState | None:
+        """Return a job, or None if there is none with this id."""
+        with self._read() as reading:
+            return job_by_id(reading, job_id)
 
     def enqueue_where(
         self,
@@ -259,6 +281,7 @@ class JobQueue:
                             lease,
                             row.tokens or 0,
                             row.wants_check,
+                            row.review,
                         )
                     )
         return taken

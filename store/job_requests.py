@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import Connection, select
 
@@ -27,6 +28,7 @@ def write_job_rows(
     priority: int = 0,
     max_attempts: int = 5,
     check: bool = False,
+    review: Mapping[str, Any] | None = None,
 ) -> list[str]:
     """Queue the attribution of stored steps, inside a write transaction; see `JobQueue.enqueue_steps`."""
     for batch in batches(step_ids):
@@ -34,7 +36,7 @@ def write_job_rows(
         for step_id in batch:
             if step_id not in stored:
                 raise StoreError(f"Step {step_id} is not in the store: write the step before queueing it.")
-    rows = [_new_row(each, targets, method, hops, priority, max_attempts, check) for each in step_ids]
+    rows = [_new_row(each, targets, method, hops, priority, max_attempts, check, review) for each in step_ids]
     insert_new(connection, JobRow, rows)
     return [str(row["id"]) for row in rows]
 
@@ -46,10 +48,15 @@ def job_id(
     method: str = DEFAULT_METHOD,
     hops: int = 1,
     check: bool = False,
+    review: Mapping[str, Any] | None = None,
 ) -> str:
-    """Return the id of the job that a request is: the same request is the same job."""
+    """Return the id of the job that a request is: the same request is the same job.
+
+    A review's is the same whatever step of it stands for it.
+    """
     wanted = None if targets is None else sorted(set(targets))
-    key = compact_json([step_id, wanted, method, hops, *(["check"] if check else [])])
+    more = [*(["check"] if check else []), *([dict(review)] if review is not None else [])]
+    key = compact_json(["" if review is not None else step_id, wanted, method, hops, *more])
     return hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
 
 
@@ -61,15 +68,17 @@ def _new_row(
     priority: int,
     max_attempts: int,
     check: bool,
+    review: Mapping[str, Any] | None,
 ) -> dict[str, object]:
     now = utc_now()
     return {
-        "id": job_id(step_id, targets, method=method, hops=hops, check=check),
+        "id": job_id(step_id, targets, method=method, hops=hops, check=check, review=review),
         "step_id": step_id,
         "targets": None if targets is None else sorted(set(targets)),
         "method": method,
         "hop_count": hops,
         "wants_check": check,
+        "review": None if review is None else dict(review),
         "priority": priority,
         "status": "queued",
         "attempts": 0,

@@ -248,6 +248,24 @@ class TrajectoryRow(Base):
     data: Mapped[Any] = mapped_column(Json)
 
 
+class AblationRow(Base):
+    """What one step did without some lines of its prompt: a part of a proof that they may go.
+
+    See `flashtrace_agent.review.proofs`. `id` is the proof's digest and `steps` the number of its
+    parts, so that one that lost a part to a deletion is not taken for whole.
+    """
+
+    __tablename__ = "ablations"
+
+    id: Mapped[str] = mapped_column(Digest, primary_key=True)
+    step_id: Mapped[str] = mapped_column(
+        Id, ForeignKey("steps.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+    position: Mapped[int]
+    steps: Mapped[int]
+    data: Mapped[Any] = mapped_column(Json)
+
+
 class ShareRow(Base):
     """How much a trace's attributions of a target draw on a segment; see `flashtrace_agent.store.shares`.
 
@@ -291,7 +309,7 @@ class AnnotationRow(Base):
 
 
 class JobRow(Base):
-    """One attribution to be computed.
+    """One attribution to be computed, or, where `review` says of which, the check of a review's idle lines.
 
     `due_at` is when the job may be taken: for a queued one after its back-off, for a leased one
     when the lease runs out. `lease` names who holds it now, so that a worker that lost its job
@@ -306,6 +324,7 @@ class JobRow(Base):
     method: Mapped[str] = mapped_column(Label)
     hop_count: Mapped[int]
     wants_check: Mapped[bool] = mapped_column(server_default=false())
+    review: Mapped[Any] = mapped_column(Json, nullable=True)
     priority: Mapped[int]
     status: Mapped[str] = mapped_column(Label)
     attempts: Mapped[int]

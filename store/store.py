@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from flashtrace_agent.span import Span
 from flashtrace_agent.trace import Step, Trace, make_id, utc_now
 from flashtrace_agent.trajectory import Trajectory
 
+from .ablations import read_ablation, write_ablation_rows
 from .annotations import delete_annotation_row, read_annotations, read_scores, write_annotation_rows
 from .attributed import AttributedStep, read_attributed_steps
 from .attributions import read_attributions, read_summaries, write_attribution_row
@@ -159,6 +160,20 @@ class Store(Upkeep):
         """Return what was traced back through a trace, in the order of the targets' steps."""
         with self._read() as reading:
             return read_trajectories(reading, trace_id)
+
+    def write_ablation(self, key: str, steps: Mapping[str, Mapping[str, Any]]) -> None:
+        """Keep what steps did without some lines, by step id; see `flashtrace_agent.review.proofs`.
+
+        Raises:
+            StoreError: if one of the steps is not stored.
+        """
+        with self._write() as connection:
+            write_ablation_rows(connection, key, steps)
+
+    def ablation(self, key: str) -> dict[str, Mapping[str, Any]]:
+        """Return what is kept under a key, by step id; nothing if a step of it was deleted."""
+        with self._read() as reading:
+            return read_ablation(reading, key)
 
     def annotate(
         self,

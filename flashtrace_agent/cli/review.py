@@ -112,18 +112,22 @@ def review(
         steps = opened.attributed_steps(where=where, prompt_version=version, last=last)
         return select(steps, include_approximate=approximate)
 
-    with open_existing_store(store) as opened, waiting("reading attributions"):
-        chosen = read(opened, compare[1] if compare else prompt_version)
-        before = read(opened, compare[0]) if compare else None
-        scores = opened.scores(before.trace_ids() + chosen.trace_ids()) if before else {}
-    _require_attributions(chosen, compare[1] if compare else prompt_version)
-    title = _title(where, prompt_version, compare)
-    comparison = None
-    if before is not None and compare is not None:
-        _require_attributions(before, compare[0])
-        comparison = compare_versions(compare, before, chosen, scores)
-    report = report_selection(chosen, title=title, threshold=untrusted, comparison=comparison)
-    report = _checked(report, yes=yes, may_ask=not as_json, sample=sample, model=model, dtype=dtype)
+    with open_existing_store(store) as opened:
+        with waiting("reading attributions"):
+            chosen = read(opened, compare[1] if compare else prompt_version)
+            before = read(opened, compare[0]) if compare else None
+            scores = opened.scores(before.trace_ids() + chosen.trace_ids()) if before else {}
+        _require_attributions(chosen, compare[1] if compare else prompt_version)
+        title = _title(where, prompt_version, compare)
+        comparison = None
+        if before is not None and compare is not None:
+            _require_attributions(before, compare[0])
+            comparison = compare_versions(compare, before, chosen, scores)
+        report = report_selection(chosen, title=title, threshold=untrusted, comparison=comparison)
+        report = report.with_proofs(opened, sample)
+        report = _checked(
+            report, opened, yes=yes, may_ask=not as_json, sample=sample, model=model, dtype=dtype
+        )
     _write(report, html, markdown)
     if as_json:
         print_json(report.to_dict())
@@ -158,14 +162,13 @@ def _require_attributions(selection: Selection, version: str | None) -> None:
 
 
 def _checked(
-    report: Report, *, yes: bool, may_ask: bool, sample: int, model: str | None, dtype: Dtype
+    report: Report, opened: Store, *, yes: bool, may_ask: bool, sample: int, model: str | None, dtype: Dtype
 ) -> Report:
-    """Run the model without the candidate lines, where the user agrees to the cost."""
+    """Run the model without the candidate lines not checked before, where the user agrees to the cost."""
     from flashtrace_agent.review.dead_weight import check_cost
+    from flashtrace_agent.review.describe_dead_weight import cost_sentence
 
-    wanted = [number for number, group in enumerate(report.groups) if group.dead_weight.candidates]
-    if not wanted:
-        return report
+    wanted = [number for number, group in enumerate(report.groups) if not group.dead_weight.is_checked]
     if model is not None and len(wanted) > 1:
         raise typer.BadParameter("The selection has steps of several models; leave --model out.")
     for number in wanted:
@@ -173,20 +176,18 @@ def _checked(
         cost = check_cost(group.dead_weight, group.observations, sample)
         if not cost.runs:
             continue
-        typer.echo(
-            f"The check of {len(group.dead_weight.candidates)} lines runs {group.key.model} {cost.runs} "
-            f"times over "
-            f"{cost.tokens / cost.runs:,.0f} tokens, {cost.tokens:,} in all, and then decodes what passes.",
-            err=True,
-        )
+        typer.echo(cost_sentence(group, cost), err=True)
         if not yes and not (may_ask and sys.stdin.isatty() and typer.confirm("Run it?", err=True)):
             continue
-        report = _check_group(report, number, sample, model, dtype)
+        report = _check_group(report, opened, number, sample, model, dtype)
     return report
 
 
-def _check_group(report: Report, number: int, sample: int, model: str | None, dtype: Dtype) -> Report:
+def _check_group(
+    report: Report, opened: Store, number: int, sample: int, model: str | None, dtype: Dtype
+) -> Report:
     from flashtrace_agent.review.ablation import Ablator
+    from flashtrace_agent.review.proofs import Proofs
 
     group = report.groups[number]
     with open_progress() as progress:
@@ -197,7 +198,10 @@ def _check_group(report: Report, number: int, sample: int, model: str | None, dt
         def tick(line: str) -> None:
             progress.update(bar, advance=1, description=f"running without {one_line(line, 40)}")
 
-        dead = Ablator(attributor, sample, tick).check(group.dead_weight, group.observations)
+        # What another model than the group's own does proves nothing about that one.
+        own = model is None or model == group.key.model
+        proofs = Proofs(opened, group.key.model, group.observations) if own else None
+        dead = Ablator(attributor, sample, tick, proofs).check(group.dead_weight, group.observations)
     return report.with_dead_weight(number, dead)
 
 

@@ -1,4 +1,4 @@
-"""``flashtrace-agent worker``: compute queued attributions."""
+"""``flashtrace-agent worker``: compute queued attributions and checks."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def worker(
             typer.echo(f"Queued {opened.jobs.retry()} failed jobs again.", err=True)
         if where is not None or everything:
             typer.echo(f"Queued {opened.jobs.enqueue_where(where)} steps.", err=True)
-        _work(opened, _Explainer(LoadedModel(model, dtype, device)), watch)
+        _work(opened, _Explainer(opened, LoadedModel(model, dtype, device)), watch)
         counts = opened.jobs.counts()
         dead = opened.jobs.dead(3) if counts["dead"] else []
     typer.echo("Jobs: " + ", ".join(f"{number} {status}" for status, number in counts.items()))
@@ -88,15 +88,21 @@ def _work(opened: Store, explainer: _Explainer, watch: bool) -> None:
 
 
 class _Explainer:
-    """Explains jobs with the models that wrote their steps."""
+    """Explains jobs, or checks a review's lines, with the models that wrote their steps."""
 
-    def __init__(self, model: LoadedModel) -> None:
+    def __init__(self, store: Store, model: LoadedModel) -> None:
+        self._store = store
         self._model = model
 
     def __call__(self, step: Step, job: Job) -> Sequence[Attribution]:
         from flashtrace_agent.explain import explain_step
 
         attributor = self._model.for_step(step)
+        if job.review is not None:
+            from flashtrace_agent.review.request import LineCheck
+
+            LineCheck.from_dict(job.review).run(self._store, attributor)
+            return []
         found = explain_step(attributor, step, job.targets, hops=job.hops, method=job.method)
         return [one.check(attributor) for one in found] if job.check else found
 

@@ -6,8 +6,9 @@ Data flow, one file each:
     observations ──selection──▶ groups of one model ──ledger, tools, provenance, untrusted,
     reasoning_load, compare──▶ Report ──render_terminal, render_markdown, render_html──▶ reader
 
-`ablation` alone needs torch: it runs the model again without a line. Everything else is numpy on what
-the store holds.
+`ablation` alone needs torch: it runs the model again without a line; `line_check` says in which order,
+`verdict` what follows, and `proofs` keeps it for the next review. Everything else is numpy on what the store
+holds.
 """
 
 from __future__ import annotations

@@ -20,7 +20,6 @@ back until that passes too.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -34,26 +33,17 @@ from flashtrace_agent.prompt.segmentation import parse_step
 from flashtrace_agent.prompt.targets import step_targets
 from flashtrace_agent.trace import Step
 
-from .dead_weight import AblatedStep, Ablation, DeadWeight, sample_steps, with_ablations
-from .lines import Line
+from .dead_weight import DeadWeight
+from .line_check import check_lines
+from .lines import Line, stands_in
 from .observation import Observation
+from .proofs import Proofs
 from .removal import remove_lines
+from .verdict import HAIR, AblatedStep, Ablation, is_as_likely, judge
 
 if TYPE_CHECKING:
     from flashtrace_agent.engine.attributor import Attributor
     from flashtrace_agent.engine.log_prob import ForcedTokens
-
-MEAN_DROP = 0.1
-"""Nats the recorded actions may lose on average: they stay 90 % as likely."""
-
-WORST_DROP = math.log(2)
-"""Nats any one action may lose: it stays half as likely."""
-
-HAIR = 2 * MEAN_DROP
-"""Nats of lead that an edit turns which takes `MEAN_DROP` from one token and gives as much to the other."""
-
-TURNED = 0.1
-"""Part of the sampled steps that may turn by a hair, and at least one may: more of them is no accident."""
 
 _FURTHER_TOKENS = 32
 """Tokens a decoded completion may have beyond the recorded one's."""
@@ -96,15 +86,21 @@ class Ablator:
         attributor: holds the model and the tokenizer.
         sample: steps to run per line.
         tick: called after each line with its words, for a progress bar.
+        proofs: what was found before, and where to keep what is found.
     """
 
     def __init__(
-        self, attributor: Attributor, sample: int, tick: Callable[[str], None] = lambda _: None
+        self,
+        attributor: Attributor,
+        sample: int,
+        tick: Callable[[str], None] = lambda _: None,
+        proofs: Proofs | None = None,
     ) -> None:
         self._model = attributor.model
         self._tokenizer = attributor.tokenizer
         self._count = sample
         self._tick = tick
+        self._proofs = proofs
         self._samples: dict[str, _Sample] = {}
 
     def check(self, dead: DeadWeight, observations: Sequence[Observation]) -> DeadWeight:
@@ -113,40 +109,22 @@ class Ablator:
         Raises:
             FlashTraceError: if a step's prompt cannot be rendered with the model's tokenizer.
         """
-        ablations: dict[Line, Ablation] = {}
-        for candidate in dead.candidates:
-            line = candidate.row.line
-            ablations[line] = self._without([line], sample_steps(observations, line, self._count))
-            self._tick(line.text or line.segment)
-        checked = with_ablations(dead, ablations)
-        passed = [one.row.line for one in checked.removable]
-        if len(passed) < 2:
-            return checked
-        return self._together(checked, passed, observations)
+        return check_lines(dead, observations, self._count, self._prove, self._tick)
 
-    def _together(
-        self, dead: DeadWeight, lines: list[Line], observations: Sequence[Observation]
-    ) -> DeadWeight:
-        """Take several lines out at once, putting back the one that cost most until it passes."""
-        cost = {one.row.line: one.ablation.mean_drop for one in dead.candidates if one.ablation}
-        left = sorted(lines, key=lambda line: cost[line])
-        while True:
-            found = dict.fromkeys(
-                one.step.id for line in left for one in sample_steps(observations, line, self._count)
-            )
-            steps = [one for one in observations if one.step.id in found]
-            together = self._without(left, steps)
-            self._tick(f"{len(left)} lines together")
-            if together.removable or len(left) == 1:
-                kept = tuple(line for line in lines if line not in left)
-                return replace(dead, together=together, kept=kept)
-            left = left[:-1]
+    def _prove(self, lines: Sequence[Line], observations: Sequence[Observation]) -> Ablation:
+        """Return what running steps without lines showed before, or else run them and keep it."""
+        found = self._proofs.find(lines, observations) if self._proofs is not None else None
+        if found is None:
+            found = self._without(lines, observations)
+            if self._proofs is not None:
+                self._proofs.keep(lines, found)
+        return found
 
     def _without(self, lines: Sequence[Line], observations: Sequence[Observation]) -> Ablation:
         """Run steps without lines; steps that have only some of them lose those."""
         runs: list[tuple[Observation, _Run]] = []
         for one in observations:
-            there = [line for line in lines if _stands_in(line, one)]
+            there = [line for line in lines if stands_in(line, one.layout.lines)]
             edited = remove_lines(one.step, there) if there else None
             if edited is None:
                 continue
@@ -155,28 +133,14 @@ class Ablator:
             forced = self._force([(prompt, sample.completion)])[0]
             runs.append((one, _Run(sample, prompt, forced)))
         if not runs:
-            return Ablation((), 0.0, 0.0, 0.0, 0, False, "The line could not be found in the messages.")
-        drops = [run.drop for _, run in runs]
-        mean, worst = float(np.mean(drops)), float(np.max(drops))
-        likely = mean <= MEAN_DROP and worst <= WORST_DROP
+            return judge(())
+        likely = is_as_likely([run.drop for _, run in runs])
         steps: list[AblatedStep] = []
         for one, run in runs:
             # One step that does something else is enough: decoding is what takes the time.
             decode = likely and all(step.same is not False for step in steps if step.stable)
             steps.append(self._step(one, run, decode=decode))
-        changed = sum(step.same is False for step in steps if step.stable)
-        stable = sum(step.stable for step in steps)
-        turned = sum(step.same is False and not step.stable for step in steps)
-        few = turned <= max(1, int(TURNED * len(steps)))
-        return Ablation(
-            steps=tuple(steps),
-            tokens=float(np.mean([len(run.sample.prompt) - len(run.prompt) for _, run in runs])),
-            mean_drop=mean,
-            worst_drop=worst,
-            changed=changed,
-            removable=likely and not changed and stable > 0 and few,
-            reason=_reason(mean, worst, changed, stable, len(steps), 0 if few else turned),
-        )
+        return judge(steps)
 
     def _step(self, one: Observation, run: _Run, *, decode: bool) -> AblatedStep:
         does = run.sample.does
@@ -192,6 +156,7 @@ class Ablator:
             stable=run.sample.stable,
             same=instead == does if decode else None,
             instead=instead if instead != does else None,
+            tokens=len(run.sample.prompt) - len(run.prompt),
         )
 
     def _sample(self, step: Step) -> _Sample:
@@ -267,12 +232,6 @@ class Ablator:
         return [int(token) for token in output[0, len(ids) :]]
 
 
-def _stands_in(line: Line, one: Observation) -> bool:
-    if not line.text and not line.part:
-        return line.segment in one.segment_tokens
-    return line in one.layout.lines
-
-
 def _action_tokens(tokenizer: Any, step: Step) -> npt.NDArray[np.bool_]:
     """Mark the completion's tokens that are its action: names, arguments, failed calls, the answer."""
     action = np.zeros(len(step.completion_ids or ()), dtype=bool)
@@ -301,19 +260,3 @@ def _arguments(arguments: Mapping[str, Any]) -> str:
     return ", ".join(
         f"{name}={json.dumps(value, ensure_ascii=False, sort_keys=True)}" for name, value in pairs
     )
-
-
-def _reason(mean: float, worst: float, changed: int, stable: int, count: int, turned: int) -> str:
-    if worst > WORST_DROP:
-        return f"A recorded action becomes {math.exp(min(worst, 50)):.1f} times less likely."
-    if mean > MEAN_DROP:
-        return f"The recorded actions become {1 - math.exp(-mean):.0%} less likely on average."
-    if changed:
-        return "The greedy action changes."
-    if turned:
-        return f"{turned} of {count} steps do something else, if only by a hair."
-    if not stable:
-        return "What every sampled step does hangs by a hair, so nothing can be said: sample more."
-    if stable < count:
-        return f"All {stable} stable steps do the same; {count - stable} of {count} hang by a hair."
-    return f"All {count} sampled steps do the same."

@@ -12,57 +12,13 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 from .ledger import Row
-from .lines import Line
+from .lines import Line, stands_in
 from .observation import Observation
 from .removal import is_removable
 from .tools import ToolReview
+from .verdict import Ablation
 
 Verdict = Literal["removable", "needed", "not checked"]
-
-
-@dataclass(frozen=True, slots=True)
-class AblatedStep:
-    """One step run again without a line.
-
-    Attributes:
-        action: what the step did: its calls, or its answer.
-        drop: log-probability the recorded action lost, in nats; negative if it became more likely.
-        stable: False if greedy decoding hangs by a hair in this step, so that any edit may turn it.
-        same: whether the model, decoding greedily, does the same without the line; None where that was
-            not run, because the line had failed by then.
-        instead: what it does without the line where that differs.
-    """
-
-    trace_id: str
-    step_id: str
-    action: str
-    drop: float
-    stable: bool
-    same: bool | None
-    instead: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Ablation:
-    """What the re-runs without a line, or without several at once, showed.
-
-    Attributes:
-        steps: the sampled steps.
-        tokens: mean tokens saved per call.
-        mean_drop: mean of the steps' `drop`.
-        worst_drop: the largest of them.
-        changed: stable steps whose greedy action was seen to change; the first one ends the check.
-        removable: True if no action changed and none became much less likely.
-        reason: why, in a sentence.
-    """
-
-    steps: tuple[AblatedStep, ...]
-    tokens: float
-    mean_drop: float
-    worst_drop: float
-    changed: int
-    removable: bool
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +62,24 @@ class DeadWeight:
     kept: tuple[Line, ...] = field(default=())
 
     @property
+    def unchecked(self) -> list[Candidate]:
+        """The candidates that were not run yet."""
+        return [one for one in self.candidates if one.ablation is None]
+
+    @property
+    def passed(self) -> list[Candidate]:
+        """The candidates that may go by themselves."""
+        return [one for one in self.candidates if one.verdict == "removable"]
+
+    @property
     def is_checked(self) -> bool:
-        """True if every candidate was run, or there is none."""
-        return all(one.ablation is not None for one in self.candidates)
+        """True if every candidate was run, and those that passed also at once; or there is none."""
+        return not self.unchecked and (self.together is not None or len(self.passed) < 2)
 
     @property
     def removable(self) -> list[Candidate]:
         """The candidates that may go, all at once."""
-        return [
-            one for one in self.candidates if one.verdict == "removable" and one.row.line not in self.kept
-        ]
+        return [one for one in self.passed if one.row.line not in self.kept]
 
     @property
     def tokens(self) -> float | None:
@@ -162,11 +126,7 @@ def sample_steps(observations: Sequence[Observation], line: Line, count: int) ->
     """
     by_trace: dict[str, list[Observation]] = {}
     for one in observations:
-        has = any(
-            other == line or (not line.text and not line.part and other.segment == line.segment)
-            for other in one.layout.lines
-        )
-        if has and one.step.prompt_ids and one.step.completion_ids:
+        if stands_in(line, one.layout.lines) and one.step.prompt_ids and one.step.completion_ids:
             by_trace.setdefault(one.trace.id, []).append(one)
     found: list[Observation] = []
     queues = [
@@ -182,6 +142,10 @@ def sample_steps(observations: Sequence[Observation], line: Line, count: int) ->
     return found
 
 
+SAMPLE = 8
+"""Steps to run per line, unless asked for more."""
+
+
 class Cost(NamedTuple):
     """What a check costs: forward passes and the tokens they run over, decoding aside."""
 
@@ -190,10 +154,14 @@ class Cost(NamedTuple):
 
 
 def check_cost(dead: DeadWeight, observations: Sequence[Observation], sample: int) -> Cost:
-    """Return what running the model without the candidates costs: each line, and once the whole prompt."""
+    """Return what running the model without the unchecked candidates costs: each, and the whole prompt once.
+
+    Where each candidate was run and only what they do together is open, that is what it costs.
+    """
     runs, tokens = 0, 0
     seen: set[str] = set()
-    for candidate in dead.candidates:
+    open_ones = dead.unchecked or ([] if dead.is_checked else dead.passed[:1])
+    for candidate in open_ones:
         for one in sample_steps(observations, candidate.row.line, sample):
             times = 1 if one.step.id in seen else 2
             seen.add(one.step.id)

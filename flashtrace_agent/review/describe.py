@@ -14,8 +14,8 @@ from .statistics import FEWEST_TRACES
 from .wording import KIND_NAMES, short
 
 
-def describe(report: Report) -> Document:
-    """Return a report as a document."""
+def describe(report: Report, how_to_check: str = "add --yes") -> Document:
+    """Return a report as a document; `how_to_check` says how the reader has idle lines checked."""
     several = len(report.groups) > 1
     sections: list[Section] = []
     findings: list[Words] = []
@@ -24,7 +24,7 @@ def describe(report: Report) -> Document:
         sections += comparison_sections(report.comparison)
     for number, group in enumerate(report.groups):
         prefix = f"{group.key.model}: " if several else ""
-        findings += [Words(prefix + words.text, words.tone) for words in _findings(group)]
+        findings += [Words(prefix + words.text, words.tone) for words in _findings(group, how_to_check)]
         sections += [Section(prefix + section.title, section.blocks, number) for section in _sections(group)]
     return Document(report.title, _facts(report), findings, sections, NOTE)
 
@@ -47,7 +47,7 @@ def _facts(report: Report) -> list[tuple[str, str]]:
     return facts
 
 
-def _findings(group: GroupReport) -> Iterator[Words]:
+def _findings(group: GroupReport, how_to_check: str) -> Iterator[Words]:
     if not group.has_intervals:
         yield Words(
             f"Only {group.traces} trace{'s' * (group.traces != 1)}: shares are shown without intervals, "
@@ -59,7 +59,7 @@ def _findings(group: GroupReport) -> Iterator[Words]:
             f"{group.fidelity['approximate']} steps have approximate token ids; read their shares with care.",
             "bad",
         )
-    yield from dead_findings(group)
+    yield from dead_findings(group, how_to_check)
     yield from unknown_findings(group)
     flagged = [one for one in group.untrusted if one.flagged]
     for one in flagged[:3]:

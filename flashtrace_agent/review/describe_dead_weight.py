@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from .dead_weight import Ablation, Candidate
+from .dead_weight import Candidate, Cost
 from .document import Cell, Section, Table, Words
 from .report import GroupReport
 from .statistics import FEWEST_TRACES
+from .verdict import Ablation
 from .wording import count_of, name_line, name_place, short
 
 
-def dead_findings(group: GroupReport) -> Iterator[Words]:
+def dead_findings(group: GroupReport, how_to_check: str) -> Iterator[Words]:
     """Yield what may go, or how to find out, in a sentence each."""
     dead = group.dead_weight
     if not dead.candidates:
@@ -21,10 +22,10 @@ def dead_findings(group: GroupReport) -> Iterator[Words]:
         return
     tokens = sum(one.row.tokens for one in dead.candidates)
     if not dead.is_checked:
+        are = "is" if len(dead.candidates) == 1 else "are"
         yield Words(
-            f"{count_of(len(dead.candidates), 'line')} of {tokens:,.0f} tokens are not above chance. "
-            f"Whether they can "
-            "go is known only once the model was run without them: add --yes."
+            f"{count_of(len(dead.candidates), 'line')} of {tokens:,.0f} tokens {are} not above chance. "
+            f"What can go is known only once the model was run without: {how_to_check}."
         )
         return
     if not dead.removable:
@@ -43,6 +44,19 @@ def dead_findings(group: GroupReport) -> Iterator[Words]:
         f"running the model without on {count_of(steps, 'step')}{hair}: {words}.",
         "good",
     )
+
+
+def cost_sentence(group: GroupReport, cost: Cost) -> str:
+    """Say what the check of a group's idle lines costs."""
+    dead = group.dead_weight
+    known = len(dead.candidates) - len(dead.unchecked)
+    lines = count_of(len(dead.unchecked), "line") if dead.unchecked else "all lines that passed, at once,"
+    mean = cost.tokens / max(cost.runs, 1)
+    said = (
+        f"The check of {lines} runs {group.key.model} {cost.runs:,} times over {mean:,.0f} tokens, "
+        f"{cost.tokens:,} in all, and then decodes what passes."
+    )
+    return f"{said} {count_of(known, 'line')} had been checked before." if known else said
 
 
 def dead_section(group: GroupReport) -> Section:

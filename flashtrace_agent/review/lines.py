@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
@@ -72,6 +72,13 @@ class Layout:
 def is_instruction(segment: str) -> bool:
     """Tell whether a segment is the prompt owner's: system prompt, a tool's schema or a worked example."""
     return segment.startswith(_INSTRUCTIONS)
+
+
+def stands_in(line: Line, lines: Collection[Line]) -> bool:
+    """Tell whether a line, or the whole segment it stands for, is among a prompt's lines."""
+    if line.text or line.part:
+        return line in lines
+    return any(other.segment == line.segment for other in lines)
 
 
 def lay_out(

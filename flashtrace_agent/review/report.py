@@ -12,7 +12,9 @@ from flashtrace_agent.trace import Step, Trace
 from .compare import Comparison
 from .dead_weight import DeadWeight, find_candidates
 from .ledger import Row, build_ledger
+from .line_check import check_lines
 from .observation import Observation
+from .proofs import Archive, Proofs
 from .provenance import Provenance, trace_arguments
 from .reasoning_load import Load, reasoning_loads
 from .selection import GroupKey, Selection, group_traces, select
@@ -111,6 +113,20 @@ class Report:
         groups = list(self.groups)
         groups[number] = replace(groups[number], dead_weight=dead_weight)
         return replace(self, groups=tuple(groups))
+
+    def with_proofs(self, archive: Archive, sample: int) -> Report:
+        """Return the report with what earlier checks of the same lines showed.
+
+        Args:
+            archive: where proofs are kept.
+            sample: how many steps a proof has to be made on, as far as there are so many.
+        """
+        report = self
+        for number, group in enumerate(self.groups):
+            proofs = Proofs(archive, group.key.model, group.observations)
+            dead = check_lines(group.dead_weight, group.observations, sample, proofs.find)
+            report = report.with_dead_weight(number, dead)
+        return report
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dict; scripts rely on its keys."""

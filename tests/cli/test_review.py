@@ -11,7 +11,7 @@ import pytest
 
 from flashtrace_agent.store import Store
 
-from ..review.prompts import IDLE, Recorded
+from ..review.prompts import IDLE, Recorded, write
 from ..review.prompts import run as make_run
 from .conftest import Run
 
@@ -20,11 +20,7 @@ def fill(url: str, runs: Iterator[Recorded] | list[Recorded]) -> None:
     """Store runs with their attributions."""
     with Store(url) as store:
         for recorded in runs:
-            store.write_trace(recorded.trace)
-            for step, attributions in recorded.steps:
-                store.write_step(step)
-                for attribution in attributions:
-                    store.write_attribution(step.id, attribution)
+            write(store, recorded)
 
 
 def versions() -> list[Recorded]:

@@ -18,6 +18,7 @@ from flashtrace_agent.attribution import Attribution, Hop
 from flashtrace_agent.message import Message, ToolCall, ToolSchema
 from flashtrace_agent.segment import Segment
 from flashtrace_agent.span import Span
+from flashtrace_agent.store import Store
 from flashtrace_agent.trace import Fidelity, Step, Trace, make_id
 
 START = datetime(2025, 5, 1, tzinfo=UTC)
@@ -86,6 +87,15 @@ def run(number: int, *, weights: Weights = WEIGHTS, system: str = SYSTEM, **chan
             _step(trace, moment, messages, output, weights, number * 10 + position, changes)
         )
     return recorded
+
+
+def write(store: Store, recorded: Recorded) -> None:
+    """Store a run with its attributions."""
+    store.write_trace(recorded.trace)
+    for step, attributions in recorded.steps:
+        store.write_step(step)
+        for attribution in attributions:
+            store.write_attribution(step.id, attribution)
 
 
 def _step(

@@ -14,18 +14,12 @@ from flashtrace_agent.explain import explain_step
 from flashtrace_agent.message import Message
 from flashtrace_agent.prompt.rendering import render_prompt
 from flashtrace_agent.review import build_report
-from flashtrace_agent.review.ablation import MEAN_DROP, Ablator
-from flashtrace_agent.review.dead_weight import (
-    AblatedStep,
-    Ablation,
-    Candidate,
-    DeadWeight,
-    check_cost,
-    sample_steps,
-)
+from flashtrace_agent.review.ablation import Ablator
+from flashtrace_agent.review.dead_weight import Candidate, DeadWeight, check_cost, sample_steps
 from flashtrace_agent.review.lines import Line
 from flashtrace_agent.review.observation import Observation
 from flashtrace_agent.review.report import Report
+from flashtrace_agent.review.verdict import MEAN_DROP, AblatedStep, Ablation
 from flashtrace_agent.trace import Fidelity, Step, Trace, make_id
 
 from .prompts import PLAIN, START, run
@@ -61,6 +55,7 @@ class ScriptedAblator(Ablator):
         self._drops = drops
         self._count = 2
         self._tick = lambda _: None
+        self._proofs = None
 
     def _without(self, lines: Any, observations: Any) -> Ablation:
         return Ablation((), 7.0, self._drops[lines[0]], 0.0, 0, len(lines) == 1, "")
@@ -183,7 +178,7 @@ class TurningAblator(Ablator):
 
     def _step(self, one: Observation, run: Any, *, decode: bool) -> AblatedStep:
         same = one.step.id not in self._turned if decode else None
-        return AblatedStep(one.trace.id, one.step.id, "a", 0.0, run.sample.stable, same, None)
+        return AblatedStep(one.trace.id, one.step.id, "a", 0.0, run.sample.stable, same, None, 1)
 
 
 @pytest.mark.parametrize(

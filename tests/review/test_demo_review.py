@@ -9,6 +9,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import sync_playwright
 
+from flashtrace_agent.review import build_report
+from flashtrace_agent.review.request import LineCheck
+from flashtrace_agent.review.selection import GroupKey
+from flashtrace_agent.store import Store
+
 from ..conftest import Demo, command
 from ..dashboard.browser import ARGUMENTS, SCREENSHOTS, chromium
 
@@ -61,6 +66,29 @@ def test_the_calls_to_tools_that_do_not_exist_are_explained(report: dict[str, An
     assert sofa["sources"][0]["segment"] == "user"
     assert "colour" in sofa["sources"][0]["text"]
     assert sofa["sources"][0]["above_chance"]
+
+
+def test_a_later_review_shows_the_proof_without_the_model(report: dict[str, Any], demo: Demo) -> None:
+    again = command("review", "--store", demo.store, "--sample", "3", "--json", timeout=100)
+    assert again.returncode == 0, again.stderr
+    assert "runs smollm2" not in again.stderr
+    assert json.loads(again.stdout)["groups"][0]["dead_weight"] == report["groups"][0]["dead_weight"]
+
+
+def test_a_worker_runs_the_check_that_a_page_asked_for(report: dict[str, Any], demo: Demo) -> None:
+    """Of one line more steps are asked for than were run; the worker command loads the model and runs them."""
+    key = GroupKey(*(report["groups"][0][name] for name in GroupKey._fields))
+    check = LineCheck("text ~ sofa", None, 3, False, 1, key)
+    with Store(demo.store) as store:
+        reviewed = build_report(store.attributed_steps(where=check.where, last=check.last))
+        group = reviewed.groups[0]
+        job = store.jobs.enqueue_review(group.observations[0].step.id, check.to_dict())
+        outcome = command("worker", "--store", demo.store, timeout=400)
+        assert outcome.returncode == 0, outcome.stderr
+        state = store.jobs.get(job)
+        assert state is not None
+        assert (state.status, state.error) == ("done", None)
+        assert reviewed.with_proofs(store, 1).groups[0].dead_weight.is_checked
 
 
 @pytest.mark.browser

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from flashtrace_agent.attribution import Attribution
 from flashtrace_agent.review import build_report
 from flashtrace_agent.review.describe import describe
 from flashtrace_agent.review.render_html import render_html
-from flashtrace_agent.store import Store
+from flashtrace_agent.review.request import LineCheck
+from flashtrace_agent.store import Job, Store
+from flashtrace_agent.store.work import work
+from flashtrace_agent.trace import Step
 
 from ..dashboard.browser import ARGUMENTS, SCREENSHOTS, chromium, serving
-from .prompts import IDLE, PLAIN, run
+from .prompts import IDLE, PLAIN, run, write
+from .proving import prove_all
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -66,12 +72,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     url = f"sqlite:///{tmp_path_factory.mktemp('store') / 'traces.db'}"
     with Store(url) as store:
         for number in range(8):
-            recorded = run(number, prompt_version="v1" if number < 4 else "v2")
-            store.write_trace(recorded.trace)
-            for step, attributions in recorded.steps:
-                store.write_step(step)
-                for attribution in attributions:
-                    store.write_attribution(step.id, attribution)
+            write(store, run(number, prompt_version="v1" if number < 4 else "v2"))
     with serving(url) as served:
         yield served
 
@@ -99,10 +100,48 @@ def test_the_dashboards_review_compares_versions(browser: Browser, address: str)
     page = browser.new_page(viewport={"width": 1280, "height": 1100})
     page.set_default_timeout(PATIENCE_MS)
     page.goto(f"{address.rstrip('/')}/review")
-    page.get_by_label("Compare version").fill("v1")
-    page.get_by_label("Compare version").press("Enter")
-    page.get_by_label("Prompt version").fill("v2")
-    page.get_by_label("Prompt version").press("Enter")
+    for label, version in (("Prompt version", "v2"), ("Compared with", "v1")):
+        box = page.get_by_role("combobox", name=label)
+        expect(box).to_be_enabled()
+        box.fill(version)
+        page.get_by_role("option", name=version, exact=True).click()
+        expect(box).to_have_value(version)
     expect(page.get_by_role("tab", name="v1 → v2")).to_be_visible()
     shoot(page, "review-compare")
     page.close()
+
+
+def test_the_check_is_queued_with_its_cost_and_its_result_appears(browser: Browser, tmp_path: Path) -> None:
+    """The cost stands beside the button; a worker takes the job; what it found is there without a reload."""
+    url = f"sqlite:///{tmp_path / 'traces.db'}"
+
+    def check(step: Step, job: Job) -> list[Attribution]:
+        assert job.review is not None
+        asked = LineCheck.from_dict(job.review)
+        group = build_report(store.attributed_steps(last=asked.last)).groups[0]
+        assert group.key == asked.group
+        prove_all(store, group, asked.sample)
+        return []
+
+    with Store(url) as store:
+        for number in range(4):
+            write(store, run(number))
+        with serving(url) as address:
+            page = browser.new_page(viewport={"width": 1280, "height": 1100})
+            page.set_default_timeout(PATIENCE_MS)
+            page.goto(f"{address.rstrip('/')}/review")
+            expect(page.get_by_text("The check of 2 lines runs tiny").first).to_be_visible()
+            assert store.jobs.open() == []
+            page.get_by_role("button", name="Run the check").click()
+            expect(page.get_by_text("waits in the queue")).to_be_visible()
+            expect(page.get_by_text("No worker is running")).to_be_visible()
+            shoot(page, "review-check-queued")
+            worker = threading.Thread(
+                target=lambda: list(work(store, check, worker="test:1", stop=threading.Event(), watch=False))
+            )
+            worker.start()
+            expect(page.get_by_text("1 line can go").first).to_be_visible()
+            worker.join()
+            expect(page.get_by_role("button", name="Run the check")).to_have_count(0)
+            shoot(page, "review-checked")
+            page.close()

@@ -107,6 +107,7 @@ def test_an_older_store_is_upgraded_with_its_content(store_url: str) -> None:
         store.write_step(step)
         with store._write() as connection:
             for table in (
+                "ablations",
                 "trajectories",
                 "workers",
                 "annotations",
