@@ -6,7 +6,9 @@ Builds a store of made-up traces by bulk inserts (``--traces 1000000`` is what t
 1.5 s for) and a step of ``--tokens`` tokens with eight explained targets (3 s for 32,000), serves
 it, and times from asking for the page's address in a fresh tab until its content stands there:
 the table's rows, or the strongest token in its colour. The median of ``--runs`` is printed after
-one run that warms up the server and the browser's cache, as for somebody who works with it;
+one run that warms up the server and the browser's cache, as for somebody who works with it.
+Then 100,000 tokens are scrolled through, unfolded, from one end to the other by the wheel's events, and the
+times between the frames that the browser drew are taken;
 ``--write`` puts the numbers into ``benchmarks/DASHBOARD.md``.
 Only times on an idle machine mean much.
 """
@@ -32,6 +34,7 @@ from sqlalchemy import create_engine, insert
 
 import flashtrace_agent
 from flashtrace_agent.attribution import Attribution, Hop
+from flashtrace_agent.html import render_html
 from flashtrace_agent.segment import Segment
 from flashtrace_agent.span import Span
 from flashtrace_agent.store import Store
@@ -41,6 +44,7 @@ from flashtrace_agent.trace import Fidelity, Step, Trace, make_id
 START = datetime(2025, 1, 1, tzinfo=UTC)
 BATCH = 20_000
 TARGETS = 8
+LONG_TOKENS = 100_000
 PORT = 8599
 WORDS = [" the", " lamp", " of", " stock", ".\n", ' {"item":', " is", " x"]
 
@@ -151,6 +155,50 @@ def open_why(page: Page, address: str, trace_id: str, target: str) -> None:
     page.locator(".ft-body .ft-t[style*='--heat: 1.000']").first.wait_for()
 
 
+# A notch of the wheel at each frame, through the whole text at the pace of somebody who skims it.
+SCROLL = """async (pane) => {
+  const times = [];
+  const notches = 600;
+  const step = (pane.scrollHeight - pane.clientHeight) / notches;
+  for (let notch = 0; notch <= notches; notch++) {
+    pane.scrollTop = notch * step;
+    times.push(await new Promise(requestAnimationFrame));
+  }
+  return times;
+}"""
+
+
+def scroll(browser: Browser, page_file: Path) -> tuple[float, float, float]:
+    """Return frames per second, the 99th percentile and the longest of the times between frames in ms."""
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.goto(page_file.as_uri())
+    page.get_by_label("Fold cold lines").uncheck()
+    pane = page.locator(".ft-text")
+    frames: list[float] = []
+    for _ in range(2):  # the first pass warms up the script
+        frames = [float(time) for time in pane.evaluate(SCROLL)]
+    page.close()
+    between = np.diff(frames)
+    return 1000 / float(between.mean()), float(np.quantile(between, 0.99)), float(between.max())
+
+
+def write_long_page(path: Path) -> None:
+    """Write the standalone page of a step of `LONG_TOKENS` tokens: the viewer that the dashboard has."""
+    random = np.random.default_rng(1)
+    tokens = tuple(WORDS[index] for index in random.integers(0, len(WORDS), LONG_TOKENS))
+    scores = random.gamma(0.05, 1.0, LONG_TOKENS).astype(np.float32)
+    scores[-100:] = 0
+    written = LONG_TOKENS - 100
+    cuts = [*range(0, written, 2000), written]
+    segments = [Segment(f"tool_result:{n}", Span(a, b), n) for n, (a, b) in enumerate(pairwise(cuts))]
+    attribution = Attribution(
+        np.zeros(LONG_TOKENS, np.int32), tokens, (Span(written + 5, written + 9),), (), scores / scores.sum(),
+        (Hop(scores, 0.0),), "flashtrace", "model", "answer", "exact",
+        (*segments, Segment("answer", Span(written, LONG_TOKENS), -1)), {"hops": 0},
+    )  # fmt: skip
+    path.write_text(render_html([attribution]), encoding="utf-8")
+
+
 def median_seconds(browser: Browser, runs: int, action: Callable[[Page], None]) -> float:
     """Return the median time of `runs` fresh tabs, after one that warms up."""
     times = []
@@ -185,6 +233,8 @@ def measure(traces: int, n_tokens: int, runs: int) -> list[tuple[str, str]]:
                 browser = playwright.chromium.launch(executable_path=which("chromium"), args=["--no-sandbox"])
                 listing = median_seconds(browser, runs, lambda page: open_list(page, address))
                 why = median_seconds(browser, runs, lambda page: open_why(page, address, trace_id, target))
+                write_long_page(page_file := path.with_name("long.html"))
+                rate, late, longest = scroll(browser, page_file)
                 browser.close()
         finally:
             server.terminate()
@@ -192,6 +242,8 @@ def measure(traces: int, n_tokens: int, runs: int) -> list[tuple[str, str]]:
     return [
         (f"list of {traces + 1:,} traces opens (limit 1.5 s at 1,000,000)", f"{listing:.2f} s"),
         (f"heat map of a step of {n_tokens:,} tokens, {TARGETS} targets, opens (limit 3 s)", f"{why:.2f} s"),
+        (f"frames a second while {LONG_TOKENS:,} tokens scroll past (60 at most)", f"{rate:.0f}"),
+        ("time between two of them: 99 % below, and the longest", f"{late:.0f} ms, {longest:.0f} ms"),
     ]
 
 
@@ -213,7 +265,8 @@ def main() -> None:
             "# Dashboard\n\n`python benchmarks/dashboard.py "
             f"--traces {given.traces} --tokens {given.tokens} --runs {given.runs} --write`, "
             f"flashtrace-agent {flashtrace_agent.__version__}, {os.cpu_count()} cores, headless Chromium. "
-            "Median times from asking for the address in a fresh tab until the content stands there.\n\n"
+            "Median times from asking for the address in a fresh tab until the content stands there; "
+            "the frames of one pass from end to end.\n\n"
             "| | |\n| --- | --- |\n"
         )
         Path(__file__).with_name("DASHBOARD.md").write_text(head + "\n".join(lines) + "\n", encoding="utf-8")

@@ -20,7 +20,8 @@ ICON = (
 # The content is tables and prompts: it may take the width, and begins right below the menu.
 STYLE = """<style>
 .stMainBlockContainer { padding: 4.6rem 2.5rem 3rem; max-width: 125rem; }
-.stMainBlockContainer h2 { padding: 0 0 .2rem; }
+.stMainBlockContainer h2 { padding: 0 0 .2rem; font-size: 1.7rem; overflow-wrap: anywhere; }
+.stMainBlockContainer h3 { font-size: 1.2rem; }
 .st-key-request-open [data-testid="stIconMaterial"] { animation: turn 1.6s linear infinite; }
 .st-key-request-open button [data-testid="stIconMaterial"] { animation: none; }
 @keyframes turn { to { transform: rotate(360deg); } }

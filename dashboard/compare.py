@@ -114,7 +114,9 @@ def _table(rows: Iterable[Row], a: str, b: str, *, texts: bool) -> None:
             "Line in B": st.column_config.TextColumn(width="large"),
             "A": st.column_config.ProgressColumn(f"A {a[:12]}", **share),
             "B": st.column_config.ProgressColumn(f"B {b[:12]}", **share),
-            "Difference": st.column_config.NumberColumn("B − A", format="%+.1f %%", width=90),
+            "Difference": st.column_config.NumberColumn(
+                "B − A", format="%+.1f", width=90, help="In percentage points."
+            ),
         },
     )
 

@@ -11,7 +11,7 @@ from flashtrace_agent.dashboard.data import open_store
 from flashtrace_agent.dashboard.links import REVIEW, WHY, query
 from flashtrace_agent.dashboard.live import live
 from flashtrace_agent.dashboard.queueing import show_worker_hint, target_names
-from flashtrace_agent.dashboard.text import clip, moment, plain
+from flashtrace_agent.dashboard.text import clip, count_of, moment, plain
 from flashtrace_agent.store import JobState
 from flashtrace_agent.trace import utc_now
 
@@ -110,8 +110,7 @@ def _describe(job: JobState) -> None:
             icon=":material/local_fire_department:",
             query_params=query(job.trace_id, job.step_id, target),
         )
-        hops = f"{job.hops} hop{'s' * (job.hops != 1)}"
-        parts = [job.method, hops, f"asked {moment(job.created_at)}"]
+        parts = [job.method, count_of(job.hops, "hop"), f"asked {moment(job.created_at)}"]
     if job.status == "leased" and job.worker:
         parts.append(f"by {job.worker}")
     if job.status == "queued" and job.due_at > utc_now():

@@ -31,40 +31,48 @@ class Choice:
     attribution: Attribution | None = None
 
 
-def choices(step: Step, attributions: Sequence[Attribution], wanted: str | None) -> list[Choice]:
-    """Return what can be chosen: what is computed, then what else has a name, then what is wanted."""
+def choices(
+    step: Step, attributions: Sequence[Attribution], tokens: Sequence[str], wanted: str | None
+) -> list[Choice]:
+    """Return what can be chosen: what is computed, then what else has a name, then what is wanted.
+
+    Args:
+        step: a model step.
+        attributions: what is computed of it.
+        tokens: text of each of its tokens; empty where they are not known.
+        wanted: a target's name or ``START:END``.
+    """
     names = [one.target_name for one in attributions]
     found: dict[str, Choice] = {}
     for one in attributions:
         several = names.count(one.target_name) > 1
         key = f"{one.target_name} ({one.method}, {len(one.hops)} passes)" if several else one.target_name
         found[key] = Choice(key, one.target_name, one.target_text, one)
-    for name, text in named_texts(step, attributions).items():
+    for name, text in named_texts(step, tokens).items():
         if name not in names:
             found[name] = Choice(name, name, text)
     if wanted and wanted not in found and wanted not in names:
-        span = parse_span(wanted, attributions)
+        span = parse_span(wanted, tokens)
         if span is not None:
-            found[wanted] = Choice(wanted, wanted, "".join(attributions[0].tokens[span.start : span.end]))
+            found[wanted] = Choice(wanted, wanted, "".join(tokens[span.start : span.end]))
     return list(found.values())
 
 
-def named_parts(step: Step, attributions: Sequence[Attribution]) -> dict[str, tuple[Span, ...]]:
+def named_parts(step: Step, tokens: Sequence[str]) -> dict[str, tuple[Span, ...]]:
     """Return the named parts of a completion whose token texts are known; else nothing."""
-    if not attributions or step.prompt_ids is None:
+    if not tokens or step.prompt_ids is None:
         return {}
-    return text_targets(attributions[0].tokens, len(step.prompt_ids))
+    return text_targets(tokens, len(step.prompt_ids))
 
 
-def named_texts(step: Step, attributions: Sequence[Attribution]) -> dict[str, str]:
+def named_texts(step: Step, tokens: Sequence[str]) -> dict[str, str]:
     """Return the targets of a step that have a name, with their texts."""
-    if attributions:
-        tokens = attributions[0].tokens
-        return {
-            name: " … ".join("".join(tokens[span.start : span.end]) for span in spans)
-            for name, spans in named_parts(step, attributions).items()
-        }
-    return _recorded_texts(step)
+    if not tokens:
+        return _recorded_texts(step)
+    return {
+        name: " … ".join("".join(tokens[span.start : span.end]) for span in spans)
+        for name, spans in named_parts(step, tokens).items()
+    }
 
 
 def name_of(span: Span, parts: Mapping[str, tuple[Span, ...]]) -> str:
@@ -72,13 +80,13 @@ def name_of(span: Span, parts: Mapping[str, tuple[Span, ...]]) -> str:
     return next((name for name, spans in parts.items() if span in spans), str(span))
 
 
-def parse_span(text: str, attributions: Sequence[Attribution]) -> Span | None:
+def parse_span(text: str, tokens: Sequence[str]) -> Span | None:
     """Return the tokens ``START:END`` means in a step; None where it means none."""
     try:
         span = Span.parse(text)
     except ValueError:
         return None
-    return span if attributions and span and span.end <= attributions[0].n_tokens else None
+    return span if span and span.end <= len(tokens) else None
 
 
 def influence(

@@ -79,21 +79,21 @@ def _table(traces: list[Any], scores: dict[str, float]) -> dict[str, list[Any]]:
 
 _TIME = st.column_config.DatetimeColumn("Time (UTC)", format="YYYY-MM-DD HH:mm:ss", width=160)
 _STATUS = st.column_config.MultiselectColumn(
-    options=list(STATUS_COLOR), color=list(STATUS_COLOR.values()), width=110
+    options=list(STATUS_COLOR), color=list(STATUS_COLOR.values()), width=100
 )
 COLUMNS = {
     "Time": _TIME,
-    "Name": st.column_config.TextColumn(width="medium"),
+    "Name": st.column_config.TextColumn(width=300),
     "Status": _STATUS,
     "Steps": st.column_config.NumberColumn(width=70),
-    "Tools": st.column_config.ListColumn(width="medium"),
+    "Tools": st.column_config.ListColumn(width=160),
     "Tokens": st.column_config.NumberColumn(format="localized", width=80),
     "Took": st.column_config.TextColumn(width=80),
     "Score": st.column_config.NumberColumn(width=70, help="The latest that somebody gave the trace."),
     "Fidelity": st.column_config.MultiselectColumn(
         options=list(FIDELITY_COLOR),
         color=list(FIDELITY_COLOR.values()),
-        width=110,
+        width=100,
         help="The lowest among the steps: exact, rendered or approximate token ids.",
     ),
 }

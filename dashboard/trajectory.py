@@ -10,7 +10,7 @@ from flashtrace_agent.dashboard.data import open_store, open_trace, store_option
 from flashtrace_agent.dashboard.header import show_trace_header
 from flashtrace_agent.dashboard.links import TRACE, WHY, query, settle
 from flashtrace_agent.dashboard.step_tree import asset
-from flashtrace_agent.dashboard.text import clip, plain
+from flashtrace_agent.dashboard.text import clip, count_of, plain
 from flashtrace_agent.html import FIDELITY_HELP, NOTE
 from flashtrace_agent.trace import Trace
 from flashtrace_agent.trajectory import Trajectory
@@ -77,8 +77,10 @@ def main() -> None:
     one = _choose(trace, found)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(
-            plain(f"fidelity {one.fidelity} · {one.method}, {one.hops} hops · {one.model} · ")
-            + plain(f"{len(one.steps)} steps attributed"),
+            plain(
+                f"fidelity {one.fidelity} · {one.method}, {count_of(one.hops, 'hop')} · {one.model} · "
+                f"{count_of(len(one.steps), 'step')} attributed"
+            ),
             help=plain(f"{FIDELITY_HELP.get(one.fidelity, '')} {NOTE}"),
             width="content",
         )

@@ -11,7 +11,13 @@ from flashtrace_agent.dashboard.checking import show_check
 from flashtrace_agent.dashboard.data import attribute_command, open_store, open_trace, position_of
 from flashtrace_agent.dashboard.heatmap import heatmap
 from flashtrace_agent.dashboard.links import TRACE, asked, query, settle
-from flashtrace_agent.dashboard.queueing import explaining_jobs, request, show_request, show_worker_hint
+from flashtrace_agent.dashboard.queueing import (
+    explaining_jobs,
+    find_job,
+    request,
+    show_request,
+    show_worker_hint,
+)
 from flashtrace_agent.dashboard.targets import (
     Choice,
     choices,
@@ -21,6 +27,7 @@ from flashtrace_agent.dashboard.targets import (
     parse_span,
 )
 from flashtrace_agent.dashboard.text import call_text, clip, plain
+from flashtrace_agent.dashboard.token_texts import blank
 from flashtrace_agent.html import render_html
 from flashtrace_agent.span import Span
 from flashtrace_agent.trace import Step, Trace
@@ -66,13 +73,13 @@ def _wishes() -> set[str]:
     return found
 
 
-def _choose_target(step: Step, attributions: Sequence[Attribution]) -> Choice | None:
+def _choose_target(step: Step, attributions: Sequence[Attribution], tokens: Sequence[str]) -> Choice | None:
     """Let the reader choose among the targets; those not computed yet are marked with a ring."""
     key = _target_key(step.id)
     linked = step.id.startswith(asked("step") or "")  # else the address is still that of the step before
     wanted = asked("target") if linked else None
     chosen_before = st.session_state.get(key)
-    found = choices(step, attributions, chosen_before or wanted)
+    found = choices(step, attributions, tokens, chosen_before or wanted)
     by_id = {choice.id: choice for choice in found}
     if not by_id:
         return None
@@ -100,20 +107,28 @@ def _choose_target(step: Step, attributions: Sequence[Attribution]) -> Choice | 
     return by_id[chosen] if chosen is not None else found[0]
 
 
-def _show_picture(trace: Trace, step: Step, attributions: Sequence[Attribution], choice: Choice) -> None:
-    """Show the heat map of what was chosen; while that is being computed, of what was seen before."""
+def _show_picture(trace: Trace, step: Step, pictures: Sequence[Attribution], choice: Choice) -> None:
+    """Show the heat map of what was chosen; while that is being computed, of what was seen before.
+
+    Args:
+        trace: the step's trace.
+        step: a model step.
+        pictures: its attributions; where there is none, one of nothing.
+        choice: what the reader chose.
+    """
     seen = f"seen-{step.id}"
     shown = choice.attribution
     pending: list[Span] = []
-    parts = named_parts(step, attributions)
+    tokens = pictures[0].tokens
+    parts = named_parts(step, tokens)
     if shown is None:
-        shown = next(
-            (one for one in attributions if one.target_name == st.session_state.get(seen)), attributions[0]
-        )
-        span = parse_span(choice.name, attributions)
-        pending = list(parts.get(choice.name, () if span is None else (span,)))
+        shown = next((one for one in pictures if one.target_name == st.session_state.get(seen)), pictures[0])
+        span = parse_span(choice.name, tokens)
+        asked_for = find_job(step, choice.name)
+        if asked_for is not None and asked_for.status in ("queued", "leased"):
+            pending = list(parts.get(choice.name, () if span is None else (span,)))
     st.session_state[seen] = shown.target_name
-    names = {one.target_name: one.target for one in attributions}
+    names = {one.target_name: one.target for one in pictures if one.target}
 
     def pick(start: int, end: int) -> None:
         st.session_state[_target_key(step.id)] = name_of(Span(start, end), parts | names)
@@ -123,7 +138,8 @@ def _show_picture(trace: Trace, step: Step, attributions: Sequence[Attribution],
         st.session_state[f"why-step-{trace.id}"] = step_id
         st.session_state[_target_key(step_id)] = target
 
-    show_check(step, shown)
+    if shown.target:
+        show_check(step, shown)
     heatmap(
         shown,
         key=f"heatmap-{step.id}",
@@ -143,7 +159,7 @@ def _empty(trace: Trace, step: Step) -> None:
             reason = plain(step.fidelity_reason or "only its text was recorded")
             st.write(f"The token ids of this step are not known \\({reason}\\), so it cannot be explained\\.")
             return
-        st.write("A worker can explain everything the step wrote, or the part chosen above:")
+        st.write("A worker can explain everything the step wrote, or the part you choose:")
         if st.button("Explain everything", type="primary", icon=":material/play_arrow:"):
             request(step, None)
             st.rerun()
@@ -155,7 +171,7 @@ def _empty(trace: Trace, step: Step) -> None:
 def _show(trace: Trace, models: Sequence[Step]) -> None:
     store = open_store()
     head, controls = st.columns([2, 3], vertical_alignment="center")
-    head.header(f"Why: {plain(clip(trace.name, 40))}", anchor=False)
+    head.header(f"Why: {plain(clip(trace.name, 34))}", anchor=False, help=plain(trace.name))
     with controls.container(horizontal=True, vertical_alignment="center"):
         step = _choose_step(trace, models)
         attributions = store.get_attributions(step.id)
@@ -172,10 +188,12 @@ def _show(trace: Trace, models: Sequence[Step]) -> None:
         st.page_link(
             TRACE, label="Conversation", icon=":material/forum:", query_params=query(trace.id, step.id)
         )
-    if step.fidelity_reason:
+    if step.fidelity_reason and step.fidelity != "exact":
         st.caption(plain(f"Token ids are {step.fidelity}: {step.fidelity_reason}"))
     explicit = asked("target") is not None or step.id in _wishes()
-    choice = _choose_target(step, attributions)
+    empty = None if attributions else blank(step)
+    pictures = attributions or ([empty] if empty is not None else [])
+    choice = _choose_target(step, attributions, pictures[0].tokens if pictures else ())
     if choice is None:
         settle(trace=trace.id, step=step.id)
         st.info("The model wrote nothing in this step, so there is nothing to explain.")
@@ -183,10 +201,10 @@ def _show(trace: Trace, models: Sequence[Step]) -> None:
     settle(trace=trace.id, step=step.id, target=choice.name if explicit or attributions else None)
     if choice.attribution is None and (attributions or explicit):
         show_request(step, choice.name, f"{choice.name} “{clip(choice.text, 60)}”", queue_now=explicit)
-    if attributions:
-        _show_picture(trace, step, attributions, choice)
-    else:
+    if not attributions:
         _show_all(trace, step)
+    if pictures:
+        _show_picture(trace, step, pictures, choice)
 
 
 def _show_all(trace: Trace, step: Step) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from .upsert import insert_new
 
 
 def write_ablation_rows(connection: Connection, key: str, steps: Mapping[str, Mapping[str, Any]]) -> None:
-    """Keep a proof's parts by step id, inside a write transaction; what was there before goes.
+    """Keep a proof's parts by step id, inside a write transaction, in place of one on the same steps.
 
     Raises:
         StoreError: if one of the steps is not stored.
@@ -26,17 +27,29 @@ def write_ablation_rows(connection: Connection, key: str, steps: Mapping[str, Ma
         for step_id in batch:
             if step_id not in stored:
                 raise StoreError(f"Step {step_id} is not in the store any more, so review what is there now.")
-    connection.execute(delete(AblationRow).where(AblationRow.id == key))
+    proof = hashlib.blake2b(":".join([key, *sorted(steps)]).encode(), digest_size=16).hexdigest()
+    connection.execute(delete(AblationRow).where(AblationRow.id == proof))
     rows = [
-        {"id": key, "step_id": step_id, "position": position, "steps": len(steps), "data": dict(data)}
+        {
+            "id": proof,
+            "step_id": step_id,
+            "key": key,
+            "position": position,
+            "steps": len(steps),
+            "data": dict(data),
+        }
         for position, (step_id, data) in enumerate(steps.items())
     ]
     insert_new(connection, AblationRow, rows)
 
 
-def read_ablation(session: Session, key: str) -> dict[str, Mapping[str, Any]]:
-    """Return a proof's parts by step id, in their order; nothing if there is none or a part is gone."""
-    query = select(AblationRow).where(AblationRow.id == key).order_by(AblationRow.position)
-    rows = session.scalars(query).all()
-    whole = bool(rows) and len(rows) == rows[0].steps
-    return {row.step_id: row.data for row in rows} if whole else {}
+def read_ablations(session: Session, key: str) -> list[dict[str, Mapping[str, Any]]]:
+    """Return the proofs under a key that are whole, each with its parts by step id; the largest first."""
+    query = select(AblationRow).where(AblationRow.key == key).order_by(AblationRow.position)
+    proofs: dict[str, dict[str, Mapping[str, Any]]] = {}
+    sizes: dict[str, int] = {}
+    for row in session.scalars(query):
+        proofs.setdefault(row.id, {})[row.step_id] = row.data
+        sizes[row.id] = row.steps
+    whole = [steps for proof, steps in proofs.items() if len(steps) == sizes[proof]]
+    return sorted(whole, key=len, reverse=True)

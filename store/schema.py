@@ -251,8 +251,8 @@ class TrajectoryRow(Base):
 class AblationRow(Base):
     """What one step did without some lines of its prompt: a part of a proof that they may go.
 
-    See `flashtrace_agent.review.proofs`. `id` is the proof's digest and `steps` the number of its
-    parts, so that one that lost a part to a deletion is not taken for whole.
+    See `flashtrace_agent.review.proofs`. `key` says what was proved of which prompt, `id` also on which
+    steps; `steps` is their number, so that a proof that lost one to a deletion is not taken for whole.
     """
 
     __tablename__ = "ablations"
@@ -261,6 +261,7 @@ class AblationRow(Base):
     step_id: Mapped[str] = mapped_column(
         Id, ForeignKey("steps.id", ondelete="CASCADE"), primary_key=True, index=True
     )
+    key: Mapped[str] = mapped_column(Digest, index=True)
     position: Mapped[int]
     steps: Mapped[int]
     data: Mapped[Any] = mapped_column(Json)

@@ -17,7 +17,7 @@ from flashtrace_agent.span import Span
 from flashtrace_agent.trace import Step, Trace, make_id, utc_now
 from flashtrace_agent.trajectory import Trajectory
 
-from .ablations import read_ablation, write_ablation_rows
+from .ablations import read_ablations, write_ablation_rows
 from .annotations import delete_annotation_row, read_annotations, read_scores, write_annotation_rows
 from .attributed import AttributedStep, read_attributed_steps
 from .attributions import read_attributions, read_summaries, write_attribution_row
@@ -170,10 +170,10 @@ class Store(Upkeep):
         with self._write() as connection:
             write_ablation_rows(connection, key, steps)
 
-    def ablation(self, key: str) -> dict[str, Mapping[str, Any]]:
-        """Return what is kept under a key, by step id; nothing if a step of it was deleted."""
+    def ablations(self, key: str) -> list[dict[str, Mapping[str, Any]]]:
+        """Return what is kept under a key, each by step id, the largest first; nothing that lost a step."""
         with self._read() as reading:
-            return read_ablation(reading, key)
+            return read_ablations(reading, key)
 
     def annotate(
         self,

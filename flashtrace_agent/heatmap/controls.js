@@ -17,6 +17,22 @@ function ftControls(holder, viewer, changed) {
       holder.querySelector("select").focus();
     });
   }
+  if (!viewer.isBlank()) ftPictureControls(holder, viewer, changed);
+  const find = ftElement("input", "ft-find", holder);
+  find.type = "search";
+  find.placeholder = "Find in the text";
+  find.setAttribute("aria-label", "Find in the text; Enter goes to the next place");
+  find.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !find.value) return;
+    const found = changed.find(find.value, event.shiftKey);
+    find.classList.toggle("ft-missing", !found);
+  });
+  find.addEventListener("input", () => find.classList.remove("ft-missing"));
+}
+
+// What shows the scores one way or another.
+function ftPictureControls(holder, viewer, changed) {
+  const { state } = viewer;
   ftHopControl(holder, viewer, changed);
   const contrast = ftRange(holder, "Contrast", 0, 100, state.contrast, (value) => {
     state.contrast = value;
@@ -33,16 +49,6 @@ function ftControls(holder, viewer, changed) {
     state.fold = box.checked;
     changed.fold();
   });
-  const find = ftElement("input", "ft-find", holder);
-  find.type = "search";
-  find.placeholder = "Find in the text";
-  find.setAttribute("aria-label", "Find in the text; Enter goes to the next place");
-  find.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || !find.value) return;
-    const found = changed.find(find.value, event.shiftKey);
-    find.classList.toggle("ft-missing", !found);
-  });
-  find.addEventListener("input", () => find.classList.remove("ft-missing"));
 }
 
 // Hops from left to right as the recursion made them, the final score at the right end.
@@ -79,9 +85,9 @@ function ftRange(holder, name, min, max, value, act) {
 function ftFacts(holder, viewer) {
   holder.replaceChildren();
   const item = viewer.attribution();
-  fact("target", item.name, "“" + ftClip(ftVisible(item.text), 160) + "”");
+  if (!viewer.isBlank()) fact("target", item.name, "“" + ftClip(ftVisible(item.text), 160) + "”");
   ftTrust(holder, item);
-  fact("method", item.method, "");
+  if (item.method) fact("method", item.method, "");
   if (item.model) fact("model", item.model, "");
   fact("tokens", viewer.sequence().tokens.length.toLocaleString("en"), "");
 
@@ -108,6 +114,7 @@ function ftTrust(holder, item) {
 
 function ftLegend(holder, viewer, strongest, power) {
   holder.replaceChildren();
+  if (viewer.isBlank()) return;
   const scale = ftElement("span", "ft-scale", holder);
   for (let i = 0; i <= 12; i++) {
     ftElement("span", "ft-step", scale).style.setProperty("--heat", Math.pow(i / 12, power).toFixed(3));

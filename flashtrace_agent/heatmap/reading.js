@@ -29,6 +29,11 @@ function ftReading(data, state) {
     return Math.min(...[...attribution().target, ...attribution().through].map(([start]) => start));
   }
 
+  // True where nothing is explained yet: there are tokens to choose from, and no scores.
+  function isBlank() {
+    return !attribution().target.length;
+  }
+
   // What of the completion has a name: [{name, spans}].
   function parts() {
     if (data.parts) return data.parts;
@@ -58,6 +63,7 @@ function ftReading(data, state) {
     tileAt,
     segmentAt: (position) => tileAt(position)[0],
     written,
+    isBlank,
     parts,
     influence,
   };

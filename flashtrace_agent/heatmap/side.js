@@ -4,6 +4,12 @@ function ftSide(side, viewer, act) {
   side.replaceChildren();
   const current = viewer.view();
   const item = viewer.attribution();
+  if (viewer.isBlank()) {
+    ftElement("h3", "", side, "Nothing explained yet");
+    const how = "Click a part of what the model wrote, or drag over its tokens: what they came from lights up.";
+    ftElement("p", "ft-empty", side, how);
+    return;
+  }
   if (viewer.state.segment !== null) ftInfluence(side, viewer, act);
   if (current.remaining_mass !== null) {
     const line = ftElement("p", "ft-remaining", side);

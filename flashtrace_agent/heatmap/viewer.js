@@ -40,9 +40,10 @@ function flashtraceHeatmap(root, data, state, events) {
     uid: "ft" + Math.random().toString(36).slice(2, 8),
     ranking: [], // token positions with a score, strongest first
     rankOf: (position) => rank[position],
-    folds: () => (state.fold === null ? layout.tile.length > FT_FOLD_FROM : state.fold),
+    folds: () => !blank() && (state.fold === null ? layout.tile.length > FT_FOLD_FROM : state.fold),
     hint(position) {
       if (position < viewer.written()) {
+        if (blank()) return "";
         return viewer.segmentAt(position) ? "Click: what this segment influenced" : "";
       }
       return events.pick || data.attributions.length > 1 ? "Click or drag: explain this" : "";
@@ -62,12 +63,15 @@ function flashtraceHeatmap(root, data, state, events) {
   let marked = null; // [start, end) about to be picked
   let anchor = -1; // where marking by keyboard began
 
+  const blank = () => viewer.isBlank();
+
   // ---- what is shown ----------------------------------------------------------------------
 
   function drawAll() {
     tip.hide();
     state.view = Math.min(state.view, viewer.attribution().views.length - 1);
-    const text = viewer.sequence().tokens.length + viewer.sequence().tokens.slice(0, 50).join("");
+    const { tokens } = viewer.sequence();
+    const text = (blank() ? "blank " : "") + tokens.length + tokens.slice(0, 50).join("");
     if (text !== state.text) {
       Object.assign(state, { text, top: 0, segment: null }); // another step
       opened = new Set();
@@ -78,6 +82,7 @@ function flashtraceHeatmap(root, data, state, events) {
     drawScores();
     if (state.top) pane.scrollTop = state.top;
     else if (viewer.ranking.length) scrollTo(viewer.ranking[0]);
+    else if (blank()) scrollTo(viewer.written());
   }
 
   function arrange() {
@@ -163,6 +168,7 @@ function flashtraceHeatmap(root, data, state, events) {
 
   const act = {
     segment(name) {
+      if (blank()) return;
       state.segment = name;
       ftSide(side, viewer, act);
       if (name !== null) {

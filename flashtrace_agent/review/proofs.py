@@ -29,11 +29,11 @@ from .verdict import HAIR, MEAN_DROP, TURNED, WORST_DROP, AblatedStep, Ablation,
 class Archive(Protocol):
     """Where proofs are kept; `Store` is one."""
 
-    def ablation(self, key: str) -> Mapping[str, Mapping[str, Any]]:
-        """Return what is kept under a key, by step id; nothing if a step of it was deleted."""
+    def ablations(self, key: str) -> Sequence[Mapping[str, Mapping[str, Any]]]:
+        """Return the proofs under a key, each by step id; none that lost a step to a deletion."""
 
     def write_ablation(self, key: str, steps: Mapping[str, Mapping[str, Any]]) -> None:
-        """Keep what was found at each step under a key, in place of what was there."""
+        """Keep what was found at each step under a key, in place of a proof on the same steps."""
 
 
 class Proofs:
@@ -65,14 +65,18 @@ class Proofs:
         )
         if not wanted:
             return judge(())
-        kept = self._archive.ablation(self._key(lines))
-        steps = []
-        for step_id, data in kept.items():
-            step = self._steps.get(step_id)
-            if step is None or data["ids"] != _digest_of_ids(step):
-                return None
-            steps.append(AblatedStep(**data["found"]))
-        return judge(steps) if len(steps) >= wanted else None
+        proofs = self._archive.ablations(self._key(lines))
+        best = max((one for one in proofs if self._holds(one)), key=len, default={})
+        if len(best) < wanted:
+            return None
+        return judge([AblatedStep(**data["found"]) for data in best.values()])
+
+    def _holds(self, proof: Mapping[str, Mapping[str, Any]]) -> bool:
+        """Tell whether a proof speaks of steps of this review, as they are now."""
+        return all(
+            step_id in self._steps and data["ids"] == _digest_of_ids(self._steps[step_id])
+            for step_id, data in proof.items()
+        )
 
     def keep(self, lines: Sequence[Line], ablation: Ablation) -> None:
         """Keep what was found of steps without lines."""

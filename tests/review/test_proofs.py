@@ -67,6 +67,17 @@ def test_more_runs_of_the_same_prompt_leave_the_proof_as_it_is(store: Store) -> 
     assert verdicts(review(store))[IDLE] == "removable"
 
 
+def test_reviews_of_other_selections_do_not_take_each_others_proofs_away(store: Store) -> None:
+    for number in range(6):
+        write(store, run(number))
+    check(store)
+    newest = build_report(store.attributed_steps(last=6))
+    assert not newest.with_proofs(store, SAMPLE).groups[0].dead_weight.is_checked
+    prove_all(store, newest.groups[0], SAMPLE)
+    assert newest.with_proofs(store, SAMPLE).groups[0].dead_weight.is_checked
+    assert review(store).groups[0].dead_weight.is_checked
+
+
 @pytest.mark.parametrize("change", ["prompt", "model", "sample", "deleted", "ids"])
 def test_a_proof_goes_stale_with_what_it_depends_on(store: Store, change: str) -> None:
     """A line of the prompt edited, another model, more steps asked for, steps deleted or tokenized anew."""

@@ -18,6 +18,7 @@ def upgrade() -> None:
         "ablations",
         sa.Column("id", sa.LargeBinary(), nullable=False),
         sa.Column("step_id", identifier, nullable=False),
+        sa.Column("key", sa.LargeBinary(), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("steps", sa.Integer(), nullable=False),
         sa.Column("data", sa.Text(), nullable=False),
@@ -25,4 +26,5 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", "step_id", name="pk_ablations"),
     )
     op.create_index("ix_ablations_step_id", "ablations", ["step_id"])
+    op.create_index("ix_ablations_key", "ablations", ["key"])
     op.add_column("jobs", sa.Column("review", sa.Text(), nullable=True))
