@@ -70,7 +70,7 @@ def serving(store_url: str, *arguments: str, **environment: str) -> Iterator[str
         yield line.split()[2]
     finally:
         server.terminate()
-        server.communicate(timeout=30)
+        server.communicate(timeout=120)
 
 
 class Watched:
@@ -95,7 +95,7 @@ class Watched:
 
     def shoot(self, name: str) -> None:
         """Save a screenshot once nothing is loading any more."""
-        expect(self.page.get_by_test_id("stSkeleton")).to_have_count(0)
+        settle(self.page)
         self.page.wait_for_timeout(300)  # fonts and transitions
         SCREENSHOTS.mkdir(exist_ok=True)
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
@@ -107,11 +107,50 @@ class Watched:
         assert self.strangers == []
 
 
+def settle(page: Page) -> None:
+    """Wait until the page's script has run: only then is what it replaced gone.
+
+    While a page is run again, an element and the one it takes the place of may stand there both, so what
+    is new is waited for first, and what must be there once is asked for after this.
+    """
+    app = page.get_by_test_id("stApp")
+    if app.count():  # a standalone page has none
+        expect(app).to_have_attribute("data-test-script-state", "notRunning")
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
+    expect(page.locator("[data-stale=true]")).to_have_count(0)
+
+
+def see_target(page: Page, name: str) -> None:
+    """Wait until the heat map of a target is there, and only that."""
+    expect(page.locator(".ft-facts", has_text=name).first).to_be_visible()
+    settle(page)
+    expect(page.locator(".ft-facts", has_text=name)).to_have_count(1)
+
+
+def see_tokens(page: Page) -> None:
+    """Wait until a heat map is drawn."""
+    expect(page.locator(".ft-t").first).to_be_visible()
+    settle(page)
+
+
+def see_rows(page: Page, count: int) -> None:
+    """Wait until the page's table has so many rows; the grid beside its canvas, for screen readers, says."""
+    grid = page.locator(f"[data-testid=stDataFrame] [role=grid][aria-rowcount='{count + 1}']")
+    expect(grid.first).to_be_attached()
+    settle(page)
+    expect(grid).to_have_count(1)
+
+
+def click_row(page: Page, left: int) -> None:
+    """Click into the first row of the page's table, so far from its left; the table is a canvas."""
+    page.get_by_test_id("stDataFrame").click(position={"x": left, "y": 52})
+
+
 def bring_into_sight(page: Page, position: int) -> Locator:
     """Scroll the text until a token is drawn, as only those near the viewport are; return it."""
     token = page.locator(f'.ft-body .ft-t[data-pos="{position}"]').first
+    see_tokens(page)
     pane = page.locator(".ft-text")
-    pane.wait_for()
     for page_number in range(100):
         if token.count():
             return token

@@ -14,7 +14,19 @@ from flashtrace_agent.message import Message, ToolCall, ToolSchema
 from flashtrace_agent.store import Store
 
 from .agent_run import Run, build_run, trajectory_of
-from .browser import SIZES, Watched, bring_into_sight, heat, hottest, serving
+from .browser import (
+    SIZES,
+    Watched,
+    bring_into_sight,
+    click_row,
+    heat,
+    hottest,
+    see_rows,
+    see_target,
+    see_tokens,
+    serving,
+    settle,
+)
 from .conftest import fill
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -25,17 +37,16 @@ def test_from_the_list_to_why(browser: Browser, address: str, good_run: Run) -> 
     watched = Watched(browser)
     page = watched.page
     page.goto(address)
-    table = page.get_by_test_id("stDataFrame")
-    table.wait_for()
+    see_rows(page, 3)
     watched.shoot("traces")
-    # The grid is a canvas: the first row lies one row below its top, the name some way in.
-    table.click(position={"x": 300, "y": 52})
+    click_row(page, 300)
     expect(page.get_by_text("There are 12 lamps left in stock.").first).to_be_visible()
     expect(page).to_have_url(re.compile(f"trace={good_run.trace.id}"))
 
+    settle(page)
     page.get_by_role("treeitem", name="calls lookup").click()
-    page.get_by_role("link", name="Why this item?").click()
-    expect(page.locator(".ft-t").first).to_be_visible()
+    page.get_by_role("link", name="Why this item?").first.click()
+    see_tokens(page)
     query = parse_qs(urlsplit(page.url).query)
     assert query["target"] == ["argument:item"]
 
@@ -46,7 +57,7 @@ def test_from_the_list_to_why(browser: Browser, address: str, good_run: Run) -> 
     expect(page.locator(".ft-facts .ft-fidelity")).to_contain_text("exact")
 
     page.locator(".ft-tokens .ft-row").first.click()
-    token = page.locator(f'.ft-t[data-pos="{position}"]')
+    token = page.locator(f'.ft-t[data-pos="{position}"]').first
     expect(token).to_be_in_viewport()
     page.mouse.move(5, 5)
     token.hover()
@@ -62,12 +73,12 @@ def test_choosing_target_and_hop_changes_the_picture(browser: Browser, address: 
     watched = Watched(browser)
     page = watched.page
     page.goto(f"{address}/why?trace={good_run.trace.id}&target=argument:item")
-    expect(page.locator(".ft-t").first).to_be_visible()
+    see_tokens(page)
     before = page.locator(".ft-side").inner_text()
     page.get_by_role("radio", name="argument:field").or_(
         page.get_by_role("button", name="argument:field")
     ).first.click()
-    expect(page.locator(".ft-facts", has_text="argument:field")).to_be_visible()
+    see_target(page, "argument:field")
     assert page.locator(".ft-side").inner_text() != before
     assert heat(page, hottest(good_run, 0, "argument:field")) == 1.0
 
@@ -98,7 +109,7 @@ def test_every_page_in_every_look(
         page.goto(f"{address}/{path}")
         expect(page.get_by_role("heading", name="warehouse agent").first).to_be_visible()
         if name == "why":
-            expect(page.locator(".ft-t").first).to_be_visible()
+            see_tokens(page)
         watched.shoot(f"{name}-{scheme}-{size}")
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     assert contrast_at_full_heat(page) >= 4.5
@@ -143,7 +154,7 @@ def test_standalone_page(browser: Browser, good_run: Run, tmp_path: Path, scheme
     select = page.get_by_label("Target")
     select.focus()
     page.keyboard.press("ArrowDown")
-    expect(page.locator(".ft-facts", has_text="tool_name")).to_be_visible()
+    see_target(page, "tool_name")
     expect(select).to_be_focused()
 
     page.locator(".ft-text").focus()
@@ -215,20 +226,21 @@ def test_hostile_trace_loads_no_picture(browser: Browser, tmp_path: Path) -> Non
         watched = Watched(browser)
         page = watched.page
         page.goto(address)
-        page.get_by_test_id("stDataFrame").wait_for()
+        see_rows(page, 2)
         for step in run.trace.steps:
             page.goto(f"{address}/trace?trace={run.trace.id}&step={step.id}")
             expect(page.get_by_role("heading", name="pictures.example").first).to_be_visible()
-            expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
+            settle(page)
             assert page.locator("main img, section img").count() == 0
         page.goto(f"{address}/why?trace={run.trace.id}&step={first.id}")
-        expect(page.locator(".ft-t").first).to_be_visible()
+        see_tokens(page)
         watched.shoot("hostile")
         page.goto(f"{address}/compare?a={run.trace.id}&b={other.trace.id}")
         expect(page.get_by_test_id("stDataFrame")).to_have_count(2)
+        settle(page)
         assert page.locator("main img, section img").count() == 0
         page.goto(f"{address}/jobs")
-        expect(page.get_by_text("failed 1")).to_be_visible()
+        expect(page.get_by_text("failed 1").first).to_be_visible()
         expect(page.get_by_text("pictures.example").first).to_be_visible()
         assert page.locator("main img, section img").count() == 0
         page.goto(f"{address}/trajectory?trace={run.trace.id}")
@@ -247,9 +259,9 @@ def test_token_opens_the_dashboard(browser: Browser, tmp_path: Path, good_run: R
         field = page.get_by_label("Token the dashboard was started with")
         field.fill("three red lamps")
         field.press("Enter")
-        expect(page.get_by_text("This is not the token.")).to_be_visible()
+        expect(page.get_by_text("This is not the token.").first).to_be_visible()
         assert page.get_by_text("warehouse agent").count() == 0
         field.fill("three green lamps")
         field.press("Enter")
-        expect(page.get_by_role("heading", name="warehouse agent")).to_be_visible()
+        expect(page.get_by_role("heading", name="warehouse agent").first).to_be_visible()
         watched.close()

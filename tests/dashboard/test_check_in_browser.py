@@ -16,7 +16,7 @@ from flashtrace_agent.store.work import work
 from flashtrace_agent.trace import Step
 
 from .agent_run import Run
-from .browser import Watched, serving
+from .browser import Watched, see_tokens, serving
 from .conftest import fill
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -39,13 +39,14 @@ def test_a_check_is_asked_for_and_its_word_shown(browser: Browser, tmp_path: Pat
         watched = Watched(browser)
         page = watched.page
         page.goto(f"{address}/why?trace={good_run.trace.id}&step={step.id}&target=tool_name")
+        see_tokens(page)
         page.get_by_role("button", name="Check").click()
-        expect(page.get_by_text("Checking …")).to_be_visible()
+        expect(page.get_by_text("Checking …").first).to_be_visible()
         worker = threading.Thread(
             target=lambda: list(work(store, check, worker="test:1", stop=threading.Event(), watch=False))
         )
         worker.start()
-        expect(page.get_by_text("check: strong")).to_be_visible()
+        expect(page.get_by_text("check: strong").first).to_be_visible()
         worker.join()
         expect(page.get_by_role("button", name="Check")).to_have_count(0)
         watched.shoot("why-checked")

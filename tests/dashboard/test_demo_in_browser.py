@@ -12,7 +12,7 @@ from playwright.sync_api import expect, sync_playwright
 from flashtrace_agent.store import Store
 
 from ..conftest import Demo
-from .browser import ARGUMENTS, SCREENSHOTS, bring_into_sight, chromium, serving
+from .browser import ARGUMENTS, SCREENSHOTS, bring_into_sight, chromium, see_target, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -32,19 +32,19 @@ def test_open_a_demo_trace_choose_a_target_and_see_what_caused_it(demo: Demo) ->
         expect.set_options(timeout=60_000)
 
         page.goto(address)
-        page.get_by_test_id("stDataFrame").wait_for()
+        page.get_by_test_id("stDataFrame").first.wait_for()
         page.goto(f"{address}/trace?trace={summary.id}&step={step.id}")
-        expect(page.get_by_role("heading", name=QUESTION)).to_be_visible()
-        page.get_by_role("link", name=re.compile("Why this reasoning")).wait_for()
+        expect(page.get_by_role("heading", name=QUESTION).first).to_be_visible()
+        page.get_by_role("link", name=re.compile("Why this reasoning")).first.wait_for()
 
         page.goto(f"{address}/why?trace={summary.id}&step={step.id}")
         for target in ("argument:", "tool_name"):
             page.get_by_role("radio", name=re.compile(target)).or_(
                 page.get_by_role("button", name=re.compile(target))
             ).first.click()
-            expect(page.locator(".ft-facts", has_text=target)).to_be_visible()
+            see_target(page, target)
         hottest = recorded["tool_name"].top(1)[0].position
-        token = page.locator(f'.ft-t[data-pos="{hottest}"]')
+        token = page.locator(f'.ft-t[data-pos="{hottest}"]').first
         page.locator(".ft-tokens .ft-row").first.click()
         expect(token).to_have_attribute("style", re.compile(r"--heat: 1\b"))
         token.hover()
@@ -76,10 +76,10 @@ def test_drag_over_words_and_a_real_worker_explains_them(demo: Demo) -> None:
         page.mouse.down()
         last.hover()
         page.mouse.up()
-        expect(page.get_by_text("No worker is running")).to_be_visible()
+        expect(page.get_by_text("No worker is running").first).to_be_visible()
         process = subprocess.Popen(worker, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            expect(page.locator(".ft-facts", has_text=f"{start + 1}:{start + 3}")).to_be_visible()
+            see_target(page, f"{start + 1}:{start + 3}")
         finally:
             process.terminate()
             process.wait(timeout=60)

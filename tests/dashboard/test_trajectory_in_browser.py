@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, expect
 from flashtrace_agent.store import Store
 
 from .agent_run import Run, trajectory_of
-from .browser import SIZES, Watched, serving
+from .browser import SIZES, Watched, serving, settle
 from .conftest import fill
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -31,6 +31,7 @@ def test_trajectory_in_every_look(browser: Browser, tmp_path: Path, good_run: Ru
             nodes = page.locator(".sankey .node")
             expect(nodes).to_have_count(7)
             expect(page.locator(".sankey .band")).to_have_count(7)
+            settle(page)
             target = page.get_by_role("button", name="answer · step 3")
             source = page.get_by_role("button", name="user: 25.0 %")
             boxes = [node.locator("rect").bounding_box() for node in (source, target)]

@@ -20,7 +20,7 @@ from flashtrace_agent.store.work import work
 from flashtrace_agent.trace import Step
 
 from .agent_run import Run, attribute_like, build_run
-from .browser import Watched, bring_into_sight, serving
+from .browser import Watched, bring_into_sight, see_target, serving
 from .conftest import fill
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -91,7 +91,7 @@ def test_tokens_are_chosen_before_anything_is_explained(browser: Browser, tmp_pa
             target=lambda: list(work(store, explain, worker="test:1", stop=threading.Event(), watch=False))
         )
         worker.start()
-        expect(page.locator(".ft-facts", has_text=f"{start}:{start + 8}").last).to_be_visible()
+        see_target(page, f"{start}:{start + 8}")
         worker.join()
         expect(page.get_by_text("Nothing explained yet")).to_have_count(0)
         bring_into_sight(page, start)

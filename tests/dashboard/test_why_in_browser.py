@@ -20,7 +20,7 @@ from flashtrace_agent.store.work import work
 from flashtrace_agent.trace import Step
 
 from .agent_run import Run, attribute_like
-from .browser import Watched, serving
+from .browser import Watched, see_target, see_tokens, serving
 from .conftest import fill
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 def token(page: Page, position: int) -> Locator:
     """Return the element of a token."""
-    return page.locator(f'.ft-t[data-pos="{position}"]')
+    return page.locator(f'.ft-body .ft-t[data-pos="{position}"]').first
 
 
 def position_of(attribution: Attribution, text: str, start: int) -> int:
@@ -68,10 +68,10 @@ def test_click_chooses_a_part_and_drag_chooses_tokens(
         watched = Watched(browser)
         page = watched.page
         page.goto(f"{address}/why?trace={good_run.trace.id}&step={step.id}&target=argument:item")
-        expect(page.locator(".ft-facts", has_text="argument:item")).to_be_visible()
+        see_target(page, "argument:item")
         bring_to_sight(page, '"lookup", "arguments": {"item": "lamp')
         token(page, name.start).click()
-        expect(page.locator(".ft-facts", has_text="tool_name")).to_be_visible()
+        see_target(page, "tool_name")
         expect(page).to_have_url(re.compile("target=tool_name"))
 
         first, last = token(page, start), token(page, start + 2)
@@ -81,15 +81,15 @@ def test_click_chooses_a_part_and_drag_chooses_tokens(
         expect(page.locator(".ft-marked")).to_have_count(3)
         watched.shoot("why-drag")
         page.mouse.up()
-        expect(page.get_by_text("waits in the queue")).to_be_visible()
-        expect(page.get_by_text("No worker is running")).to_be_visible()
+        expect(page.get_by_text("waits in the queue").first).to_be_visible()
+        expect(page.get_by_text("No worker is running").first).to_be_visible()
         expect(page.locator(".ft-pending")).to_have_count(3)
         watched.shoot("why-queued")
 
         worker = threading.Thread(target=run_worker)
         worker.start()
         try:
-            expect(page.locator(".ft-facts", has_text=f"{start}:{start + 3}")).to_be_visible()
+            see_target(page, f"{start}:{start + 3}")
         finally:
             stop.set()
             worker.join()
@@ -108,10 +108,10 @@ def test_a_request_is_taken_back(browser: Browser, tmp_path: Path, good_run: Run
         page = watched.page
         target = f"{len(step.prompt_ids or []) + 3}:{len(step.prompt_ids or []) + 5}"
         page.goto(f"{address}/why?trace={good_run.trace.id}&step={step.id}&target={target}")
-        expect(page.get_by_text("waits in the queue")).to_be_visible()
+        expect(page.get_by_text("waits in the queue").first).to_be_visible()
         assert [job.targets for job in store.jobs.open()] == [(target,)]
         page.get_by_role("button", name="Cancel").click()
-        expect(page.get_by_role("button", name="Explain it")).to_be_visible()
+        expect(page.get_by_role("button", name="Explain it").first).to_be_visible()
         page.wait_for_timeout(1500)  # longer than the page waits between two looks
         assert store.jobs.open() == []
         watched.close()
@@ -127,9 +127,9 @@ def test_an_error_while_waiting_is_a_sentence(browser: Browser, tmp_path: Path, 
         page = watched.page
         target = f"{len(step.prompt_ids or []) + 3}:{len(step.prompt_ids or []) + 5}"
         page.goto(f"{address}/why?trace={good_run.trace.id}&step={step.id}&target={target}")
-        expect(page.get_by_text("waits in the queue")).to_be_visible()
+        expect(page.get_by_text("waits in the queue").first).to_be_visible()
         store.delete_trace(good_run.trace.id)
-        expect(page.get_by_text("No step")).to_be_visible()
+        expect(page.get_by_text("No step").first).to_be_visible()
         expect(page.get_by_text("Traceback")).to_have_count(0)
         watched.close()
 
@@ -139,7 +139,7 @@ def test_what_a_segment_influenced(browser: Browser, address: str, good_run: Run
     watched = Watched(browser)
     page = watched.page
     page.goto(f"{address}/why?trace={good_run.trace.id}&target=argument:item")
-    expect(page.locator(".ft-t").first).to_be_visible()
+    see_tokens(page)
     bring_to_sight(page, "How many lamps")
     page.locator(".ft-t", has_text="lamps").first.click()
     box = page.locator(".ft-influence")
@@ -148,7 +148,7 @@ def test_what_a_segment_influenced(browser: Browser, address: str, good_run: Run
     expect(box.locator(".ft-row[aria-current=true]")).to_contain_text("step 1 · argument:item")
     watched.shoot("why-reverse")
     box.get_by_role("button", name="step 3 · answer").click()
-    expect(page.locator(".ft-facts", has_text="answer")).to_be_visible()
+    see_target(page, "answer")
     expect(page).to_have_url(re.compile(good_run.trace.steps[2].id))
     watched.close()
 
@@ -159,7 +159,7 @@ def test_choosing_by_keyboard(browser: Browser, address: str, good_run: Run) -> 
     page = watched.page
     step = good_run.trace.steps[0]
     page.goto(f"{address}/why?trace={good_run.trace.id}&step={step.id}&target=argument:item")
-    expect(page.locator(".ft-t").first).to_be_visible()
+    see_tokens(page)
     bring_to_sight(page, "customer asks how many")
     page.locator(".ft-text").focus()
     page.keyboard.press("Shift+ArrowRight")
@@ -168,7 +168,7 @@ def test_choosing_by_keyboard(browser: Browser, address: str, good_run: Run) -> 
     page.keyboard.press("Escape")
     expect(page.locator(".ft-marked")).to_have_count(0)
     page.keyboard.press("Enter")
-    expect(page.locator(".ft-facts", has_text="reasoning")).to_be_visible()
+    see_target(page, "reasoning")
     page.locator(".ft-text").focus()
     page.keyboard.press("PageDown")
     page.keyboard.press("Enter")
@@ -211,7 +211,7 @@ def test_a_hundred_thousand_tokens_scroll(browser: Browser, tmp_path: Path) -> N
     watched = Watched(browser)
     page = watched.page
     page.goto(path.as_uri())
-    expect(page.locator(".ft-t").first).to_be_visible()
+    see_tokens(page)
     strongest = attribution.top(1)[0].position
     expect(token(page, strongest)).to_be_in_viewport()
     folds = page.locator(".ft-fold button")

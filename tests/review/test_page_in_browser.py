@@ -18,7 +18,7 @@ from flashtrace_agent.store import Job, Store
 from flashtrace_agent.store.work import work
 from flashtrace_agent.trace import Step
 
-from ..dashboard.browser import ARGUMENTS, SCREENSHOTS, chromium, serving
+from ..dashboard.browser import ARGUMENTS, SCREENSHOTS, chromium, serving, settle
 from .prompts import IDLE, PLAIN, run, write
 from .proving import prove_all
 
@@ -39,6 +39,7 @@ def browser() -> Iterator[Browser]:
 
 def shoot(page: Page, name: str) -> None:
     """Keep a screenshot."""
+    settle(page)
     SCREENSHOTS.mkdir(exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
 
@@ -56,7 +57,7 @@ def test_the_page_stands_alone(browser: Browser, tmp_path: Path, scheme: str) ->
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(path.as_uri())
-    expect(page.get_by_role("heading", name="Dead weight")).to_be_visible()
+    expect(page.get_by_role("heading", name="Dead weight").first).to_be_visible()
     expect(page.get_by_text(nasty).first).to_be_visible()
     assert page.locator("svg.stack rect").count() > 6
     assert page.locator("svg .chance").count() > 6
@@ -82,6 +83,7 @@ def test_the_dashboards_review_leads_from_a_line_to_why(browser: Browser, addres
     page.set_default_timeout(PATIENCE_MS)
     page.goto(f"{address.rstrip('/')}/review")
     expect(page.get_by_text("not above chance").first).to_be_visible()
+    settle(page)
     page.get_by_role("tab", name="Ledger: lines").click()
     table = page.locator("[data-testid=stDataFrame]:visible").first
     expect(table).to_be_visible()
@@ -90,6 +92,7 @@ def test_the_dashboards_review_leads_from_a_line_to_why(browser: Browser, addres
     assert box is not None
     page.mouse.click(box["x"] + 200, box["y"] + 55)
     expect(page.get_by_text("mattered most").last).to_be_visible()
+    settle(page)
     page.get_by_test_id("stPageLink").first.click()
     page.wait_for_url("**/why?**")
     expect(page.get_by_text("Why:").first).to_be_visible()
@@ -106,7 +109,7 @@ def test_the_dashboards_review_compares_versions(browser: Browser, address: str)
         box.fill(version)
         page.get_by_role("option", name=version, exact=True).click()
         expect(box).to_have_value(version)
-    expect(page.get_by_role("tab", name="v1 → v2")).to_be_visible()
+    expect(page.get_by_role("tab", name="v1 → v2").first).to_be_visible()
     shoot(page, "review-compare")
     page.close()
 
@@ -131,10 +134,11 @@ def test_the_check_is_queued_with_its_cost_and_its_result_appears(browser: Brows
             page.set_default_timeout(PATIENCE_MS)
             page.goto(f"{address.rstrip('/')}/review")
             expect(page.get_by_text("The check of 2 lines runs tiny").first).to_be_visible()
+            settle(page)
             assert store.jobs.open() == []
             page.get_by_role("button", name="Run the check").click()
-            expect(page.get_by_text("waits in the queue")).to_be_visible()
-            expect(page.get_by_text("No worker is running")).to_be_visible()
+            expect(page.get_by_text("waits in the queue").first).to_be_visible()
+            expect(page.get_by_text("No worker is running").first).to_be_visible()
             shoot(page, "review-check-queued")
             worker = threading.Thread(
                 target=lambda: list(work(store, check, worker="test:1", stop=threading.Event(), watch=False))
