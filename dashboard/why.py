@@ -107,8 +107,10 @@ def _choose_target(step: Step, attributions: Sequence[Attribution], tokens: Sequ
     return by_id[chosen] if chosen is not None else found[0]
 
 
-def _show_picture(trace: Trace, step: Step, pictures: Sequence[Attribution], choice: Choice) -> None:
+def _show_picture(trace: Trace, step: Step, pictures: Sequence[Attribution], choice: Choice) -> Attribution:
     """Show the heat map of what was chosen; while that is being computed, of what was seen before.
+
+    Returns what it shows.
 
     Args:
         trace: the step's trace.
@@ -138,8 +140,6 @@ def _show_picture(trace: Trace, step: Step, pictures: Sequence[Attribution], cho
         st.session_state[f"why-step-{trace.id}"] = step_id
         st.session_state[_target_key(step_id)] = target
 
-    if shown.target:
-        show_check(step, shown)
     heatmap(
         shown,
         key=f"heatmap-{step.id}",
@@ -149,23 +149,39 @@ def _show_picture(trace: Trace, step: Step, pictures: Sequence[Attribution], cho
         on_pick=pick,
         on_go=go,
     )
+    return shown
 
 
 def _empty(trace: Trace, step: Step) -> None:
-    """Offer to explain a step nothing is known about yet."""
+    """Offer to explain a step nothing is known about yet, and whose tokens are no more than numbers here."""
     with st.container(border=True, width=820):
         st.subheader("This step has not been explained yet", anchor=False)
         if step.token_ids is None:
             reason = plain(step.fidelity_reason or "only its text was recorded")
             st.write(f"The token ids of this step are not known \\({reason}\\), so it cannot be explained\\.")
             return
-        st.write("A worker can explain everything the step wrote, or the part you choose:")
-        if st.button("Explain everything", type="primary", icon=":material/play_arrow:"):
-            request(step, None)
-            st.rerun()
+        st.write("A worker can explain everything the step wrote, or the part chosen above:")
+        _everything(step)
         st.caption("Or compute it from a shell, then refresh:")
         st.code(attribute_command(trace, step), language="bash", wrap_lines=True)
     show_worker_hint()
+
+
+def _offer(step: Step) -> None:
+    """Offer to explain a step whose tokens stand below, to choose among."""
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        st.markdown(
+            "Nothing of this step has been explained yet\\. Choose a part above, click or drag over tokens "
+            "below, or have a worker explain it all\\.",
+            width="stretch",
+        )
+        _everything(step)
+
+
+def _everything(step: Step) -> None:
+    if st.button("Explain everything", type="primary", icon=":material/play_arrow:"):
+        request(step, None)
+        st.rerun()
 
 
 def _show(trace: Trace, models: Sequence[Step]) -> None:
@@ -193,7 +209,9 @@ def _show(trace: Trace, models: Sequence[Step]) -> None:
     explicit = asked("target") is not None or step.id in _wishes()
     empty = None if attributions else blank(step)
     pictures = attributions or ([empty] if empty is not None else [])
-    choice = _choose_target(step, attributions, pictures[0].tokens if pictures else ())
+    row = st.container(horizontal=True, vertical_alignment="bottom")
+    with row:
+        choice = _choose_target(step, attributions, pictures[0].tokens if pictures else ())
     if choice is None:
         settle(trace=trace.id, step=step.id)
         st.info("The model wrote nothing in this step, so there is nothing to explain.")
@@ -202,17 +220,17 @@ def _show(trace: Trace, models: Sequence[Step]) -> None:
     if choice.attribution is None and (attributions or explicit):
         show_request(step, choice.name, f"{choice.name} “{clip(choice.text, 60)}”", queue_now=explicit)
     if not attributions:
-        _show_all(trace, step)
+        if any(job.targets is None for job in explaining_jobs(step.id)):
+            show_request(step, None, "everything this step wrote", queue_now=False)
+        elif not explicit and pictures:
+            _offer(step)
+        elif not explicit:
+            _empty(trace, step)
     if pictures:
-        _show_picture(trace, step, pictures, choice)
-
-
-def _show_all(trace: Trace, step: Step) -> None:
-    """Show what became of the request to explain all of a step, or offer it."""
-    if any(job.targets is None for job in explaining_jobs(step.id)):
-        show_request(step, None, "everything this step wrote", queue_now=False)
-    else:
-        _empty(trace, step)
+        shown = _show_picture(trace, step, pictures, choice)
+        if shown.target:
+            with row.container(width="content"):
+                show_check(step, shown)
 
 
 def main() -> None:
