@@ -9,7 +9,7 @@ from flashtrace_agent.review.dead_weight import check_cost
 from flashtrace_agent.review.describe_dead_weight import cost_sentence
 from flashtrace_agent.review.request import LineCheck
 from flashtrace_agent.store import JobState
-from flashtrace_agent.store.job_queue import job_id
+from flashtrace_agent.store.job_requests import job_id
 
 from .data import open_store
 from .live import live
