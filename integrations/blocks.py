@@ -113,6 +113,8 @@ def read_schema(tool: Mapping[str, Any]) -> ToolSchema:
     parameters = (
         function.get("parameters") or function.get("input_schema") or function.get("inputSchema") or {}
     )
+    if isinstance(parameters, Mapping) and set(parameters) == {"json"}:  # Bedrock's wrapper
+        parameters = parameters["json"]
     if isinstance(parameters, str):  # Gemini's declarations arrive as JSON text from some versions
         parameters = read_arguments(parameters)
     description = function.get("description")

@@ -128,8 +128,14 @@ def _add_model(trace: Trace, node: Node, calls: Calls) -> None:
 
 
 def _recover(node: Node) -> None:
-    """Take reasoning and finish reason from the nearest frame whose output holds the same message."""
+    """Take what a chat span lost from the frames around it.
+
+    Tools from the nearest that has any; reasoning and finish reason from the nearest whose output
+    holds the same message.
+    """
     reading = node.reading
+    if not reading.tools:
+        reading.tools = next((above.reading.tools for above in node.above if above.reading.tools), [])
     if reading.output is None:
         return
     wanted = without_reasoning(reading.output)

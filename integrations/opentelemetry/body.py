@@ -7,10 +7,6 @@ import zlib
 from dataclasses import dataclass
 from typing import Literal
 
-from .otlp import SpanBatch
-from .otlp_json import read_json, write_json_answer
-from .otlp_protobuf import read_protobuf, write_protobuf_answer
-
 MAX_BODY = 64 * 1024 * 1024
 """Bytes of a body, decompressed."""
 
@@ -91,21 +87,6 @@ def too_large(limit: int = MAX_BODY) -> RefusedError:
     return RefusedError(
         413, f"A request holds at most {limit // 2**20} MiB, decompressed: send smaller batches."
     )
-
-
-def read_batch(body: bytes, encoding: Encoding) -> SpanBatch:
-    """Return the spans of a decompressed body.
-
-    Raises:
-        BadRequestError: if it is no OTLP trace request.
-    """
-    return read_json(body) if encoding == "json" else read_protobuf(body)
-
-
-def accepted(encoding: Encoding, rejected: int, reason: str) -> bytes:
-    """Return the answer to a request that was taken, at least in part."""
-    write = write_json_answer if encoding == "json" else write_protobuf_answer
-    return write(rejected, reason)
 
 
 def refused(encoding: Encoding, message: str) -> bytes:

@@ -16,14 +16,16 @@ import sqlite3
 import time
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from flashtrace_agent.errors import StoreError
 
-from .record import SpanRecord
+from .journal_events import SCHEMA as EVENTS_SCHEMA
+from .journal_events import add_events, with_events
+from .record import EventRecord, SpanRecord
 
 MAX_TRACE_SPANS = 10_000
 """Spans kept of one trace; a trace without end would be assembled ever more slowly."""
@@ -101,7 +103,7 @@ class Journal:
                 path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
             )
             self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.executescript(_SCHEMA)
+            self._db.executescript(_SCHEMA + EVENTS_SCHEMA)
         except (OSError, sqlite3.Error) as error:
             raise StoreError(
                 f"The spans waiting for the store cannot be kept in {path} ({error}): choose another store."
@@ -131,13 +133,28 @@ class Journal:
                 self._remember(body, span)
                 db.execute("UPDATE traces SET spans = spans + 1 WHERE trace = ?", (span.trace_id,))
                 changed[run] = changed.get(run, False) or span.parent_id is None
-            for run, rooted in changed.items():
-                db.execute(
-                    "UPDATE runs SET version = version + 1, pending = 1, rooted = max(rooted, ?), touched = ?"
-                    " WHERE run = ?",
-                    (rooted, time.time(), run),
-                )
-            ready = {run for run in changed if self._is_rooted(db, run)}
+            ready = self._changed(db, changed)
+        return ready, refused
+
+    def add_events(self, events: Sequence[EventRecord]) -> tuple[set[str], int]:
+        """Keep events that came without their spans; they are on disk when this returns.
+
+        Returns the changed runs that have their root, and how many events were refused because
+        their trace has too many.
+        """
+        refused = 0
+        by_trace: dict[str, list[EventRecord]] = {}
+        for event in events:
+            by_trace.setdefault(event.trace_id, []).append(event)
+        changed: dict[str, bool] = {}
+        with self._transaction(durable=True) as db:
+            for trace, those in by_trace.items():
+                run, spans = self._run_of(db, trace)
+                added, too_many = add_events(db, trace, those)
+                refused += too_many
+                if added and spans:
+                    changed[run] = False
+            ready = self._changed(db, changed)
         return ready, refused
 
     def pending(self, *, quiet: float, limit: int) -> list[str]:
@@ -163,7 +180,7 @@ class Journal:
             bodies = db.execute(
                 "SELECT body FROM spans WHERE trace IN (SELECT trace FROM traces WHERE run = ?)", (run_id,)
             )
-            spans = [self._recent.get(body) or _unpack(body) for (body,) in bodies]
+            spans = with_events(db, run_id, [self._recent.get(body) or _unpack(body) for (body,) in bodies])
         run = Run(
             run_id,
             version=row[0],
@@ -274,6 +291,7 @@ class Journal:
             for (run,) in old:
                 traces = db.execute("SELECT trace FROM traces WHERE run = ?", (run,)).fetchall()
                 db.executemany("DELETE FROM spans WHERE trace = ?", traces)
+                db.executemany("DELETE FROM events WHERE trace = ?", traces)
                 db.executemany("DELETE FROM history WHERE trace = ?", traces)
                 db.execute("UPDATE runs SET dropped = 1 WHERE run = ?", (run,))
             forgotten = db.execute(
@@ -293,6 +311,16 @@ class Journal:
             self._recent[body] = span
         if len(self._recent) > _RECENT_SPANS:
             self._recent.popitem(last=False)
+
+    def _changed(self, db: sqlite3.Connection, runs: Mapping[str, bool]) -> set[str]:
+        """Note that runs have changed, and whether their root came; return those that have it."""
+        for run, rooted in runs.items():
+            db.execute(
+                "UPDATE runs SET version = version + 1, pending = 1, rooted = max(rooted, ?), touched = ?"
+                " WHERE run = ?",
+                (rooted, time.time(), run),
+            )
+        return {run for run in runs if self._is_rooted(db, run)}
 
     def _is_rooted(self, db: sqlite3.Connection, run: str) -> bool:
         row = db.execute("SELECT rooted FROM runs WHERE run = ?", (run,)).fetchone()

@@ -16,6 +16,7 @@ from flashtrace_agent.message import Message, Role, ToolCall
 
 from ..blocks import CALL_BLOCKS, ROLES, block_type, content_text, text_and_reasoning
 from .complaints import COMPLAINTS
+from .content_blocks import typed_blocks
 from .parts import read_parts
 from .tool_calls import read_call
 from .values import first_text, listing, mapping, parsed, usage
@@ -27,6 +28,13 @@ _CONSTRUCTORS = {
     "AIMessageChunk": "assistant",
     "ToolMessage": "tool",
     "FunctionMessage": "tool",
+}
+_OTHER_ROLES: dict[str, Role] = {
+    "model": "assistant",
+    "aimessagechunk": "assistant",
+    "bot": "assistant",
+    "tool-call": "assistant",  # smolagents, which sends results as the user's words
+    "tool-response": "user",
 }
 _MAX_NESTED = 10_000
 """Objects looked at when messages are searched for in a larger structure."""
@@ -165,7 +173,7 @@ def _from_body(body: Mapping[str, Any], default: Role) -> list[Said]:
 
 def _from_content(role: Role, body: Mapping[str, Any], name: str | None) -> list[Message]:
     extra = mapping(body.get("additional_kwargs"))
-    content = body.get("content")
+    content = typed_blocks(body["content"]) if isinstance(body.get("content"), list) else body.get("content")
     blocks = content if isinstance(content, list) else []
     results = [block for block in blocks if isinstance(block, dict) and block.get("type") == "tool_result"]
     if results and role in ("user", "tool"):
@@ -201,7 +209,7 @@ def _role(body: Mapping[str, Any], default: Role) -> Role:
     given = body.get("role") or body.get("type")
     role = ROLES.get(given.lower()) if isinstance(given, str) else None
     if role is None and isinstance(given, str):
-        role = "assistant" if given.lower() in ("model", "aimessagechunk", "bot") else None
+        role = _OTHER_ROLES.get(given.lower())
     if role is None:
         COMPLAINTS.note("a message has an unknown role and counts as the user's", given)
         return default

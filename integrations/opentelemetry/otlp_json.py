@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from .bounds import check_json
 from .otlp import BadRequestError, SpanBatch
 from .record import (
     SpanEvent,
@@ -28,37 +29,43 @@ _STATUS_NAMES: dict[str, SpanStatus] = {"STATUS_CODE_OK": "ok", "STATUS_CODE_ERR
 _MAX_DEPTH = 64
 """Attribute values nested deeper are cut off."""
 
-MAX_VALUES = 4_000_000
-"""Commas of a body, which bound the objects it becomes: ``[],[],…`` takes 20 bytes of memory for each."""
-
 
 def read_json(body: bytes) -> SpanBatch:
     """Return the spans of an OTLP JSON request.
 
     Raises:
-        BadRequestError: if the body is no JSON object with ``resourceSpans``.
+        BadRequestError: if the body is no JSON object with ``resourceSpans``, or one of too many values.
     """
-    if body.count(b",") > MAX_VALUES:
-        raise BadRequestError("The body holds too many values: send smaller batches.")
+    request = read_request(body, "resourceSpans")
+    batch = SpanBatch()
+    for resource_spans in objects(request.get("resourceSpans")):
+        resource = attributes_of(as_object(resource_spans.get("resource")).get("attributes"))
+        for scope_spans in objects(resource_spans.get("scopeSpans")):
+            scope = as_text(as_object(scope_spans.get("scope")).get("name"))
+            for span in items(scope_spans.get("spans")):
+                try:
+                    batch.spans.append(_record(as_object(span), resource, scope))
+                except UnusableSpanError as error:
+                    batch.reject(error)
+    return batch
+
+
+def read_request(body: bytes, key: str) -> dict[str, Any]:
+    """Return the object that a request's JSON is, with a list under `key` where there is anything.
+
+    Raises:
+        BadRequestError: if the body is none, or has too many values.
+    """
+    check_json(body)
     try:
         request = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise BadRequestError(
             "The body is no JSON: it is damaged, cut short or nested too deeply."
         ) from error
-    if not isinstance(request, dict) or not isinstance(request.get("resourceSpans", []), list):
-        raise BadRequestError("The body is no OTLP JSON request: it needs an object with resourceSpans.")
-    batch = SpanBatch()
-    for resource_spans in _objects(request.get("resourceSpans")):
-        resource = _attributes(_object(resource_spans.get("resource")).get("attributes"))
-        for scope_spans in _objects(resource_spans.get("scopeSpans")):
-            scope = _text(_object(scope_spans.get("scope")).get("name"))
-            for span in _items(scope_spans.get("spans")):
-                try:
-                    batch.spans.append(_record(_object(span), resource, scope))
-                except UnusableSpanError as error:
-                    batch.reject(error)
-    return batch
+    if not isinstance(request, dict) or not isinstance(request.get(key, []), list):
+        raise BadRequestError(f"The body is no OTLP JSON request: it needs an object with {key}.")
+    return request
 
 
 def write_json_answer(rejected: int, reason: str) -> bytes:
@@ -70,50 +77,52 @@ def write_json_answer(rejected: int, reason: str) -> bytes:
 
 
 def _record(span: dict[str, Any], resource: dict[str, Any], scope: str) -> SpanRecord:
-    status = _object(span.get("status"))
-    start, end = times(_integer(span.get("startTimeUnixNano")), _integer(span.get("endTimeUnixNano")))
+    status = as_object(span.get("status"))
+    start, end = times(as_integer(span.get("startTimeUnixNano")), as_integer(span.get("endTimeUnixNano")))
     return SpanRecord(
-        trace_id=hex_id(_text(span.get("traceId")), "trace"),
-        span_id=hex_id(_text(span.get("spanId")), "span"),
-        parent_id=parent_hex(_text(span.get("parentSpanId"))),
-        name=_text(span.get("name")),
+        trace_id=hex_id(as_text(span.get("traceId")), "trace"),
+        span_id=hex_id(as_text(span.get("spanId")), "span"),
+        parent_id=parent_hex(as_text(span.get("parentSpanId"))),
+        name=as_text(span.get("name")),
         start=start,
         end=end,
-        kind=_integer(span.get("kind")),
-        attributes=_attributes(span.get("attributes")),
+        kind=as_integer(span.get("kind")),
+        attributes=attributes_of(span.get("attributes")),
         events=tuple(
-            SpanEvent(_text(event.get("name")), _attributes(event.get("attributes")))
-            for event in _objects(span.get("events"))
+            SpanEvent(as_text(event.get("name")), attributes_of(event.get("attributes")))
+            for event in objects(span.get("events"))
         ),
         status=_status(status.get("code")),
-        status_message=_text(status.get("message")),
+        status_message=as_text(status.get("message")),
         resource=resource,
         scope=scope,
-        remote_parent=has_remote_parent(_integer(span.get("flags"))),
+        remote_parent=has_remote_parent(as_integer(span.get("flags"))),
     )
 
 
 def _status(code: Any) -> SpanStatus:
     if isinstance(code, str) and code in _STATUS_NAMES:
         return _STATUS_NAMES[code]
-    return status_of(_integer(code))
+    return status_of(as_integer(code))
 
 
-def _attributes(pairs: Any, depth: int = 0) -> dict[str, Any]:
-    return {_text(pair.get("key")): _value(pair.get("value"), depth) for pair in _objects(pairs)}
+def attributes_of(pairs: Any, depth: int = 0) -> dict[str, Any]:
+    """Return attributes as plain JSON values; what is no pair is left out."""
+    return {as_text(pair.get("key")): value_of(pair.get("value"), depth) for pair in objects(pairs)}
 
 
-def _value(value: Any, depth: int) -> Any:
+def value_of(value: Any, depth: int) -> Any:
+    """Return a value as a plain JSON one, None where it cannot be read."""
     if not isinstance(value, dict) or depth > _MAX_DEPTH:
         return value if isinstance(value, str | int | float | bool) else None
     if "stringValue" in value:
-        return _text(value["stringValue"])
+        return as_text(value["stringValue"])
     if "intValue" in value:
-        return _integer(value["intValue"])
+        return as_integer(value["intValue"])
     if "arrayValue" in value:
-        return [_value(item, depth + 1) for item in _items(_object(value["arrayValue"]).get("values"))]
+        return [value_of(item, depth + 1) for item in items(as_object(value["arrayValue"]).get("values"))]
     if "kvlistValue" in value:
-        return _attributes(_object(value["kvlistValue"]).get("values"), depth + 1)
+        return attributes_of(as_object(value["kvlistValue"]).get("values"), depth + 1)
     for name in ("boolValue", "doubleValue", "bytesValue"):
         found = value.get(name)
         if isinstance(found, str | int | float | bool):
@@ -121,23 +130,28 @@ def _value(value: Any, depth: int) -> Any:
     return None
 
 
-def _object(value: Any) -> dict[str, Any]:
+def as_object(value: Any) -> dict[str, Any]:
+    """Return an object, empty where the value is none."""
     return value if isinstance(value, dict) else {}
 
 
-def _items(value: Any) -> list[Any]:
+def items(value: Any) -> list[Any]:
+    """Return a list, empty where the value is none."""
     return value if isinstance(value, list) else []
 
 
-def _objects(value: Any) -> Iterator[dict[str, Any]]:
-    return (item for item in _items(value) if isinstance(item, dict))
+def objects(value: Any) -> Iterator[dict[str, Any]]:
+    """Return the objects of a list."""
+    return (item for item in items(value) if isinstance(item, dict))
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """Return a text, empty where the value is none."""
     return value if isinstance(value, str) else ""
 
 
-def _integer(value: Any) -> int:
+def as_integer(value: Any) -> int:
+    """Return a 64-bit number, given as a number or as text; 0 where the value is none."""
     if isinstance(value, str):
         try:
             return int(value)

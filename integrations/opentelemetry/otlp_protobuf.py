@@ -13,6 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from .bounds import check_protobuf
 from .otlp import BadRequestError, SpanBatch
 from .record import (
     SpanEvent,
@@ -30,8 +31,9 @@ def read_protobuf(body: bytes) -> SpanBatch:
     """Return the spans of an ``ExportTraceServiceRequest``.
 
     Raises:
-        BadRequestError: if the body is no such message.
+        BadRequestError: if the body is no such message, or one of too many values.
     """
+    check_protobuf(body, ExportTraceServiceRequest.DESCRIPTOR)
     request = ExportTraceServiceRequest()
     try:
         request.ParseFromString(body)
@@ -41,7 +43,7 @@ def read_protobuf(body: bytes) -> SpanBatch:
         ) from error
     batch = SpanBatch()
     for resource_spans in request.resource_spans:
-        resource = _attributes(resource_spans.resource.attributes)
+        resource = attributes_of(resource_spans.resource.attributes)
         for scope_spans in resource_spans.scope_spans:
             for span in scope_spans.spans:
                 try:
@@ -70,8 +72,8 @@ def _record(span: Span, resource: dict[str, Any], scope: str) -> SpanRecord:
         start=start,
         end=end,
         kind=int(span.kind),
-        attributes=_attributes(span.attributes),
-        events=tuple(SpanEvent(event.name, _attributes(event.attributes)) for event in span.events),
+        attributes=attributes_of(span.attributes),
+        events=tuple(SpanEvent(event.name, attributes_of(event.attributes)) for event in span.events),
         status=status_of(int(span.status.code)),
         status_message=span.status.message,
         resource=resource,
@@ -80,16 +82,18 @@ def _record(span: Span, resource: dict[str, Any], scope: str) -> SpanRecord:
     )
 
 
-def _attributes(pairs: Iterable[KeyValue]) -> dict[str, Any]:
-    return {pair.key: _value(pair.value) for pair in pairs}
+def attributes_of(pairs: Iterable[KeyValue]) -> dict[str, Any]:
+    """Return attributes as plain JSON values."""
+    return {pair.key: value_of(pair.value) for pair in pairs}
 
 
-def _value(value: AnyValue) -> Any:
+def value_of(value: AnyValue) -> Any:
+    """Return a value as a plain JSON one."""
     match value.WhichOneof("value"):
         case "array_value":
-            return [_value(item) for item in value.array_value.values]
+            return [value_of(item) for item in value.array_value.values]
         case "kvlist_value":
-            return _attributes(value.kvlist_value.values)
+            return attributes_of(value.kvlist_value.values)
         case "bytes_value":
             return value.bytes_value.decode("utf-8", "replace")
         case None:

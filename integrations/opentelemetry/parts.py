@@ -8,6 +8,7 @@ from typing import Any
 from flashtrace_agent.message import Message, Role, ToolCall
 
 from ..blocks import CALL_BLOCKS, REASONING_BLOCKS, block_type, content_text, text_and_reasoning, thought
+from .content_blocks import typed_blocks
 from .tool_calls import read_call
 from .values import first_text, listing, parsed
 
@@ -23,7 +24,7 @@ def read_parts(role: Role, parts: Any, name: str | None) -> list[Message]:
     thoughts: list[str] = []
     calls: list[ToolCall] = []
     results: list[Message] = []
-    for part in listing(parts) if not isinstance(parts, str) else [parts]:
+    for part in typed_blocks(listing(parts)) if not isinstance(parts, str) else [parts]:
         if not isinstance(part, dict):
             text.append(content_text(part))
             continue
@@ -70,7 +71,7 @@ def _result(part: Mapping[str, Any], name: str | None) -> Message:
     value = next((part[key] for key in ("response", "result", "content", "output") if key in part), None)
     return Message(
         "tool",
-        content_text(value),
+        content_text(typed_blocks(value) if isinstance(value, list) else value),
         tool_call_id=first_text(part.get("id"), part.get("call_id"), part.get("tool_call_id")),
         name=name,
         status="error" if part.get("is_error") is True else "ok",

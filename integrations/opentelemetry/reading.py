@@ -23,7 +23,8 @@ class Reading:
         session, tags, metadata: what the user attached to the run.
         dialect: what the span is written in.
         failed, failure: the dialect marks the span as failed, and why, beside the span's own status.
-        input, output, tools, model, finish_reason, usage, settings: of a model call.
+        input, output, tools, model, finish_reason, usage, settings: of a model call; a frame may
+            have the tools of the calls inside it.
         call_id, arguments, result: of a tool call.
         said: for a frame, the messages in its output.
     """

@@ -99,19 +99,36 @@ class SpanRecord:
         return cls(**fields)
 
 
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """An event of a span that came by itself, as a log record.
+
+    Attributes:
+        trace_id, span_id: lower-case hex.
+        at: nanoseconds since 1970.
+    """
+
+    trace_id: str
+    span_id: str
+    at: int
+    event: SpanEvent
+
+
 def redacted(span: SpanRecord, redaction: Redaction) -> SpanRecord:
     """Return what may be kept of a span: its ids and times, and what a rule leaves of the rest."""
     return replace(
         span,
         name=redaction.text(span.name),
         attributes=_redacted_attributes(span.attributes, redaction),
-        events=tuple(
-            SpanEvent(redaction.text(event.name), _redacted_attributes(event.attributes, redaction))
-            for event in span.events
-        ),
+        events=tuple(redacted_event(event, redaction) for event in span.events),
         status_message=redaction.text(span.status_message),
         resource=_redacted_attributes(span.resource, redaction),
     )
+
+
+def redacted_event(event: SpanEvent, redaction: Redaction) -> SpanEvent:
+    """Return what may be kept of an event."""
+    return SpanEvent(redaction.text(event.name), _redacted_attributes(event.attributes, redaction))
 
 
 def _redacted_attributes(attributes: Mapping[str, Any], redaction: Redaction) -> dict[str, Any]:

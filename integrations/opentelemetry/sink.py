@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -23,7 +23,8 @@ from flashtrace_agent.trace import Step, Trace
 from .assembly import assemble
 from .complaints import COMPLAINTS
 from .journal import MAX_TRACE_SPANS, Journal, Run, journal_path
-from .record import SpanRecord, redacted
+from .journal_events import MAX_TRACE_EVENTS
+from .record import EventRecord, SpanRecord, redacted, redacted_event
 from .stitching import lone_chat, stitch
 
 if TYPE_CHECKING:
@@ -105,6 +106,24 @@ class SpanSink:
             COMPLAINTS.note("a trace has too many spans", refused)
         return refused, reason
 
+    def receive_events(self, events: Sequence[EventRecord]) -> tuple[int, str]:
+        """Take in events of spans that came by themselves; they are safe when this returns.
+
+        Returns how many were refused, and why.
+
+        Raises:
+            StoreError: if they cannot be kept.
+        """
+        if self._redaction is not None:
+            events = [replace(item, event=redacted_event(item.event, self._redaction)) for item in events]
+        with self._lock:
+            rooted, refused = self._journal.add_events(events)
+            self._write_runs(sorted(rooted), told_more={event.trace_id for event in events})
+        reason = f"A trace keeps {MAX_TRACE_EVENTS} events at most." if refused else ""
+        if refused:
+            COMPLAINTS.note("a trace has too many events", refused)
+        return refused, reason
+
     def settle(self, *, quiet: float = 0.0) -> bool:
         """Write every run that waits, also without its root where it was quiet for so many seconds.
 
@@ -132,35 +151,42 @@ class SpanSink:
                 if self._own_store:
                     self._store.close()
 
-    def _write_runs(self, run_ids: Sequence[str]) -> set[str]:
-        """Assemble and write runs until nothing came in between; return those that cannot be stored."""
+    def _write_runs(self, run_ids: Sequence[str], told_more: Set[str] = frozenset()) -> set[str]:
+        """Assemble and write runs until nothing came in between; return those that cannot be stored.
+
+        Args:
+            run_ids: the runs.
+            told_more: traces whose spans say more than when they were last looked at.
+        """
         failed: set[str] = set()
         waiting, again = list(run_ids), False
         while waiting:
-            work = [self._assembled(run, spans) for run, spans in self._stitched(waiting)]
+            work = [self._assembled(run, spans) for run, spans in self._stitched(waiting, told_more)]
             done = self._store_together(work, force=again)
             failed |= {item.run.id for item in work} - {item.run.id for item in done}
             overtaken = self._journal.settle((item.run, item.stored_as, item.steps) for item in done)
             waiting, again = sorted(overtaken), True  # another process added spans meanwhile
         return failed
 
-    def _stitched(self, run_ids: Sequence[str]) -> list[tuple[Run, list[SpanRecord]]]:
+    def _stitched(self, run_ids: Sequence[str], told_more: Set[str]) -> list[tuple[Run, list[SpanRecord]]]:
         """Return runs with their spans, lone chats joined to the runs they belong to."""
         loaded = [self._journal.load(run_id) for run_id in run_ids]
         found: dict[str, tuple[Run | None, list[SpanRecord]]] = {}
         joined: set[str] = set()
-        alone: set[str] = set()
         # In order of time, so that a chat finds the one it continues.
         for run, spans in sorted(loaded, key=lambda pair: min(map(_start, pair[1]), default=_NEVER)):
-            chat = lone_chat(spans)
-            into = None if chat is None else stitch(self._journal, chat)
-            if into is not None:
-                joined.add(into)
-            elif run is not None:
+            if run is not None:
                 found[run.id] = (run, spans)
-                alone |= {run.id} if chat is not None else set()
-        if joined:  # each of them may have taken in a chat that stood alone a moment ago
-            found |= {run_id: self._journal.load(run_id) for run_id in joined | alone}
+            by_trace: dict[str, list[SpanRecord]] = {}
+            for span in spans:
+                by_trace.setdefault(span.trace_id, []).append(span)
+            for trace, those in by_trace.items():
+                if len(by_trace) == 1 or trace in told_more:  # else it was looked at when it was joined
+                    chat = lone_chat(those)
+                    into = None if chat is None else stitch(self._journal, chat)
+                    joined |= set() if into is None else {into}
+        if joined:  # each of them may have taken in others
+            found = {run_id: self._journal.load(run_id) for run_id in joined | set(found)}
         return [(run, spans) for run, spans in found.values() if run is not None]
 
     def _assembled(self, run: Run, spans: list[SpanRecord]) -> _Work:

@@ -9,7 +9,7 @@ calls), and of several chats that end alike the latest one that nothing continue
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from flashtrace_agent.message import Message
@@ -18,6 +18,9 @@ from .dialects import detect, read_span
 from .journal import Journal
 from .messages import without_reasoning
 from .record import SpanRecord
+
+_LAYERS = 3
+"""Instrumentations that may report one call: the framework's, the client's, and the client itself."""
 
 _PREFIXES = 8
 """Assistant messages at the end of an input after which the chat it continues may have ended."""
@@ -39,13 +42,20 @@ class Chat:
 
 
 def lone_chat(spans: Sequence[SpanRecord]) -> Chat | None:
-    """Return the chat that a trace consists of, None where it is more or something else."""
-    about = list(islice((span for span in spans if detect(span) is not None), 2))
-    if len(about) != 1 or about[0].parent_id is not None:
+    """Return the chat that a trace consists of, None where it is more or something else.
+
+    Several instrumentations may report the one call, each inside the other.
+    """
+    about = list(islice((span for span in spans if detect(span) is not None), _LAYERS + 1))
+    roots = [span for span in about if span.parent_id is None]
+    if len(about) > _LAYERS or len(roots) != 1:
         return None
-    span, reading = about[0], read_span(about[0])
-    if reading is None or reading.kind != "model":
+    readings = {span.span_id: read_span(span) for span in about}
+    span, reading = roots[0], readings[roots[0].span_id]
+    if reading is None or any(each is None or each.kind != "model" for each in readings.values()):
         return None
+    if not reading.input:  # all that is said is said by the inner one
+        reading = next((each for each in readings.values() if each is not None and each.input), reading)
     digests = _digests(reading.input)
     prefixes = [digests[i] for i, message in enumerate(reading.input) if message.role == "assistant"]
     end = None
@@ -90,5 +100,8 @@ def _continued(journal: Journal, chat: Chat) -> str | None:
 def _digests(messages: Sequence[Message]) -> list[str]:
     digests: list[str] = []
     for message in messages:
-        digests.append(without_reasoning(message).digest(digests[-1] if digests else ""))
+        kept = without_reasoning(message)
+        if kept.tool_calls:  # some instrumentations leave out the words beside calls, in histories alone
+            kept = replace(kept, content="")
+        digests.append(kept.digest(digests[-1] if digests else ""))
     return digests

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -89,7 +90,14 @@ def usage(prompt: Any, completion: Any) -> dict[str, int]:
 
 def sampling(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return the sampling parameters among a request's parameters."""
-    return {name: parameters[name] for name in SAMPLING if parameters.get(name) is not None}
+    return {name: parameters[name] for name in SAMPLING if is_setting(parameters.get(name))}
+
+
+def is_setting(value: Any) -> bool:
+    """Tell whether a sampling parameter says anything; Langfuse writes ``Infinity`` for no limit."""
+    if isinstance(value, str):
+        return value not in ("", "Infinity", "NaN", "None")
+    return value is not None and not (isinstance(value, float) and not math.isfinite(value))
 
 
 def indexed(attributes: Mapping[str, Any], prefix: str) -> list[dict[str, Any]]:

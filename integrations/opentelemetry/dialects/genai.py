@@ -8,17 +8,20 @@ the semantic-conventions package are deprecated and renamed with every release.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from flashtrace_agent.message import Message
 
+from ...blocks import content_text
+from ..content_blocks import typed_blocks
 from ..messages import Said, find_said, read_messages, read_said
 from ..parts import read_parts
 from ..reading import Reading
 from ..record import SpanRecord
 from ..tool_calls import read_tools
 from ..tool_output import take_arguments, take_result
-from ..values import SAMPLING, first_text, listing, parsed, usage
+from ..values import SAMPLING, first_text, is_setting, listing, parsed, usage
 
 _MODEL_OPERATIONS = frozenset({"chat", "text_completion", "generate_content", "completion", "message"})
 _FRAME_OPERATIONS = frozenset(
@@ -59,7 +62,9 @@ def read_model(span: SpanRecord) -> Reading:
     reading.input = _input(span)
     output = read_said(_attribute(span, "gen_ai.output.messages"), "assistant") or _event_output(span)
     reading.take(output[0] if output else None)  # of several choices, the first
-    reading.tools = read_tools(given.get("gen_ai.tool.definitions") or given.get("gen_ai.request.tools"))
+    reading.tools = read_tools(
+        _attribute(span, "gen_ai.tool.definitions") or given.get("gen_ai.request.tools")
+    )
     reading.model = known_model(given.get("gen_ai.response.model"), given.get("gen_ai.request.model"))
     reasons = listing(given.get("gen_ai.response.finish_reasons"))
     reading.finish_reason = finish(first_text(*reasons) or reading.finish_reason)
@@ -77,8 +82,13 @@ def read_tool(span: SpanRecord) -> Reading:
     name = first_text(given.get("gen_ai.tool.name")) or span.name.removeprefix("execute_tool ")
     reading = Reading("tool", name, **common(span))
     reading.call_id = first_text(given.get("gen_ai.tool.call.id"))
-    take_arguments(reading, given.get("gen_ai.tool.call.arguments"))
-    take_result(reading, given.get("gen_ai.tool.call.result"))
+    asked = next((event for event in span.events if event.name == "gen_ai.tool.message"), None)
+    answered = next((event for event in span.events if event.name == "gen_ai.choice"), None)
+    # Strands writes both as events, and results as the blocks that the model is shown.
+    arguments = asked.attributes.get("content") if asked is not None else None
+    result = answered.attributes.get("message") if answered is not None else None
+    take_arguments(reading, given.get("gen_ai.tool.call.arguments", arguments))
+    take_result(reading, _shown(given.get("gen_ai.tool.call.result", result)))
     return reading
 
 
@@ -87,7 +97,8 @@ def read_frame(span: SpanRecord) -> Reading:
     given = span.attributes
     name = first_text(given.get("gen_ai.agent.name"), given.get("gen_ai.workflow.name")) or span.name
     reading = Reading("frame", name, **common(span))
-    reading.said = find_said(given.get("gen_ai.output.messages"))
+    reading.said = find_said(_attribute(span, "gen_ai.output.messages"))
+    reading.tools = read_tools(given.get("gen_ai.tool.definitions"))
     return reading
 
 
@@ -102,7 +113,7 @@ def request_settings(span: SpanRecord) -> dict[str, Any]:
     given = span.attributes
     settings = {name: given.get(f"gen_ai.request.{name}") for name in SAMPLING}
     settings["stop"] = given.get("gen_ai.request.stop_sequences")
-    return {name: value for name, value in settings.items() if value is not None}
+    return {name: value for name, value in settings.items() if is_setting(value)}
 
 
 def known_model(*names: Any) -> str | None:
@@ -148,7 +159,7 @@ def _event_input(span: SpanRecord) -> list[Message]:
     for event in span.events:
         if event.name in _EVENT_ROLES:
             body = {"role": _EVENT_ROLES[event.name], "content": "", **event.attributes}
-            messages += read_messages([body])
+            messages += read_messages([{**body, "content": typed_blocks(body["content"])}])
         elif event.name == "gen_ai.content.prompt":
             messages += read_messages(event.attributes.get("gen_ai.prompt"))
     return messages
@@ -157,13 +168,33 @@ def _event_input(span: SpanRecord) -> list[Message]:
 def _event_output(span: SpanRecord) -> list[Said]:
     for event in span.events:
         if event.name == "gen_ai.choice":
-            body = parsed(event.attributes.get("message")) or event.attributes
-            said = read_said([body], "assistant")
             reason = first_text(event.attributes.get("finish_reason"))
-            return [Said(said[0].message, finish_reason=reason)] if said else []
+            return [Said(said.message, finish_reason=reason) for said in _choice(event.attributes)]
         if event.name == "gen_ai.content.completion":
             return read_said(event.attributes.get("gen_ai.completion"), "assistant")
     return []
+
+
+def _choice(given: Mapping[str, Any]) -> list[Said]:
+    """Read what a model answered: a message or its words, with calls in it or beside it."""
+    message = parsed(given.get("message"))
+    if isinstance(message, dict):
+        body = {"role": "assistant", **message}
+    else:
+        body = {"role": "assistant", "content": given.get("message", given.get("content"))}
+    body["content"] = typed_blocks(body.get("content"))
+    if given.get("tool_calls") and not body.get("tool_calls"):
+        body["tool_calls"] = given["tool_calls"]
+    return read_said([body], "assistant")
+
+
+def _shown(result: Any) -> Any:
+    """Return a tool's result as the model is shown it: blocks of text joined, anything else as it is."""
+    blocks = typed_blocks(result)
+    is_text = isinstance(blocks, list) and all(
+        isinstance(block, dict) and block.get("type") == "text" for block in blocks
+    )
+    return content_text(blocks) if is_text else result
 
 
 def _guessed_operation(span: SpanRecord) -> str | None:

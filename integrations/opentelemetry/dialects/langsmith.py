@@ -52,11 +52,12 @@ def _model(span: SpanRecord) -> Reading:
     reading.take(read_output(given.get("gen_ai.completion")))
     reading.output = reading.output or base.output
     invocation = mapping(given.get("langsmith.metadata.invocation_params") or given.get("invocation_params"))
-    reading.tools = base.tools or read_tools(invocation.get("tools"))
+    request = mapping(given.get("gen_ai.prompt"))  # of a wrapped client: all that it was called with
+    reading.tools = base.tools or read_tools(invocation.get("tools") or request.get("tools"))
     reading.model = base.model or first_text(reading.model, metadata.get("ls_model_name"))
     reading.finish_reason = first_text(reading.finish_reason, base.finish_reason)
     reading.usage = base.usage or reading.usage
-    reading.settings = base.settings or sampling(metadata)
+    reading.settings = base.settings or sampling(metadata) or sampling(request)
     return reading
 
 

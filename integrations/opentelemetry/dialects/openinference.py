@@ -12,6 +12,7 @@ from typing import Any
 
 from flashtrace_agent.message import Message
 
+from ..content_blocks import typed_blocks
 from ..messages import Said, find_said, read_messages, read_output
 from ..reading import Reading
 from ..record import SpanRecord
@@ -94,6 +95,8 @@ def _messages(given: Any, prefix: str) -> list[Message]:
             if f"message.{name}" in fields
         }
         contents = [_content(block) for block in indexed(fields, "message.contents")]
+        if body.get("role") == "tool":
+            body["content"] = typed_blocks(body.get("content"))  # Anthropic's results are blocks, as JSON
         if contents:
             # `content`, where there is one too, is the first block written a second time or the
             # text before the blocks, of which reasoning is not a part.
@@ -131,4 +134,8 @@ def _merged(flat: Message | None, output: Said | None) -> Said | None:
     """Return the flattened message with the reasoning that only the JSON has."""
     if flat is None or output is None:
         return output if flat is None else Said(flat)
-    return replace(output, message=replace(flat, reasoning=flat.reasoning or output.message.reasoning))
+    said, reasoning = output.message.content, flat.reasoning or output.message.reasoning
+    if reasoning is None and said != flat.content and flat.content.startswith(said):
+        # smolagents' reasoning is one more block of text
+        flat, reasoning = replace(flat, content=said), flat.content[len(said) :]
+    return replace(output, message=replace(flat, reasoning=reasoning))

@@ -12,12 +12,13 @@ from typing import Any
 
 from flashtrace_agent.message import Message
 
+from ..content_blocks import typed_blocks
 from ..messages import find_said, read_messages
 from ..reading import Reading
 from ..record import SpanRecord
 from ..tool_calls import read_tools
 from ..tool_output import take_arguments, take_wrapped_result
-from ..values import first_text, indexed, mapping, parsed, prefixed, usage
+from ..values import first_text, indexed, mapping, prefixed, usage
 from . import genai
 
 _PROPERTIES = "traceloop.association.properties."
@@ -125,18 +126,9 @@ def _indexed_messages(given: Any, prefix: str, role: str = "user") -> list[Messa
             ]
         body = {name: fields[name] for name in ("role", "content", "name", "tool_call_id") if name in fields}
         if body.get("role") != "tool":
-            body["content"] = _blocks(body.get("content", ""))
+            body["content"] = typed_blocks(body.get("content", ""))
         reasoning = fields.get("reasoning")
         messages += read_messages(
             [{"role": role, "content": "", **body, "tool_calls": calls, "reasoning": reasoning}]
         )
     return messages
-
-
-def _blocks(content: Any) -> Any:
-    """Return content blocks that were written as JSON text; other content as it is."""
-    found = parsed(content) if isinstance(content, str) and content.startswith("[{") else None
-    is_blocks = isinstance(found, list) and all(
-        isinstance(block, dict) and "type" in block for block in found
-    )
-    return found if is_blocks else content

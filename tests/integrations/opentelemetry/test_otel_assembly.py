@@ -252,6 +252,7 @@ def test_what_was_accepted_survives(store: Store, tmp_path: Path) -> None:
     spans = loop(3)
     first = SpanSink(store)
     first.receive(spans[2:5])
+    first._closed.set()
     first._journal.close()  # killed: nothing was settled
     second = SpanSink(store)
     second.receive(spans[:2] + spans[5:])

@@ -14,9 +14,11 @@ from otel_recordings import all_traces
 from otel_spans import answered, called, chat, said, span
 
 from flashtrace_agent.integrations.opentelemetry import complaints
+from flashtrace_agent.integrations.opentelemetry.bounds import MAX_VALUES
 from flashtrace_agent.integrations.opentelemetry.complaints import Complaints
 from flashtrace_agent.integrations.opentelemetry.otlp import BadRequestError
-from flashtrace_agent.integrations.opentelemetry.otlp_json import MAX_VALUES, read_json
+from flashtrace_agent.integrations.opentelemetry.otlp_json import read_json
+from flashtrace_agent.integrations.opentelemetry.otlp_protobuf import read_protobuf
 from flashtrace_agent.integrations.opentelemetry.sink import SpanSink
 from flashtrace_agent.store import Store
 from flashtrace_agent.trace import Trace
@@ -92,6 +94,28 @@ def test_wide_json_is_refused_before_it_is_parsed(collector: Collector) -> None:
     answer = collector.post(bomb, JSON)
     assert (answer.status, "smaller batches" in answer.json["message"]) == (400, True)
     goes_on(collector, "a6" * 16)
+
+
+@pytest.mark.parametrize("nested", [b"J\x00", b"\x12\x00"], ids=["attributes", "spans"])
+def test_millions_of_empty_values_in_protobuf_are_refused_before_they_are_decoded(
+    collector: Collector, nested: bytes
+) -> None:
+    """Two bytes each, and up to 160 once decoded: of a span, or of a scope."""
+
+    def field(number: int, data: bytes) -> bytes:
+        size, prefix = len(data), bytes([number << 3 | 2])
+        while size >= 0x80:
+            prefix += bytes([size & 0x7F | 0x80])
+            size >>= 7
+        return prefix + bytes([size]) + data
+
+    many = nested * (MAX_VALUES + 1)
+    spans = field(2, field(1, b"\xa9" * 16) + field(2, b"\x01" * 8) + many) if nested == b"J\x00" else many
+    bomb = field(1, field(2, spans))
+    with pytest.raises(BadRequestError, match="smaller batches"):
+        read_protobuf(bomb)
+    assert collector.post(bomb, PROTOBUF).status == 400
+    goes_on(collector, "aa" * 16)
 
 
 @pytest.mark.parametrize("value", [7, None, [], {}, True, 1e400, {"stringValue": 7}, {"arrayValue": 7}])

@@ -132,6 +132,11 @@ KEYS += [
     "summary",
 ]
 
+KEYS += ["text", "toolUse", "toolResult", "reasoningContent", "reasoningText", "toolUseId", "input", "json"]
+KEY = st.sampled_from(KEYS)
+EVENTS = ["exception", "gen_ai.choice", "gen_ai.tool.message", "gen_ai.assistant.message", "x"]
+EVENTS += ["gen_ai.client.inference.operation.details", "gen_ai.user.message"]
+
 scalars = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(WORDS)
 )
@@ -163,8 +168,8 @@ def span_records(draw: st.DrawFn) -> SpanRecord:
         status=draw(st.sampled_from(["unset", "ok", "error"])),
         status_message=draw(st.text(max_size=20)),
         events=tuple(
-            SpanEvent(draw(st.sampled_from(["exception", "gen_ai.choice", "x"])), draw(attributes))
-            for _ in "x"
+            SpanEvent(draw(st.sampled_from(EVENTS)), draw(attributes | st.dictionaries(KEY, written)))
+            for _ in "xy"
         ),
         remote_parent=draw(st.booleans()),
     )
