@@ -52,9 +52,9 @@ def annotate(
     as_json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
-    """Label, score or comment on a trace, a step or a span; without any, list what is said.
+    """Label, score or comment on a trace, a step or a span of it.
 
-    Filters find it: --where "label = bad and score < 0.5".
+    Without any of these, what is said is listed. Filters find it: --where "label = bad and score < 0.5".
     """
     says = label is not None or score is not None or bool(note)
     if remove is not None and (says or step or span):

@@ -90,7 +90,7 @@ def attribute(
     as_json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
-    """Attribute a trace's tool calls and answers to the prompt tokens that caused them.
+    """Trace tool calls and answers to the tokens that caused them.
 
     With --where or --all: every model step of a selection that is not attributed yet; interrupted, the
     same command goes on.

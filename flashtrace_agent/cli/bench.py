@@ -21,20 +21,27 @@ if TYPE_CHECKING:
 
 
 def bench(
-    model: Annotated[str, typer.Option("--model", help="Model to measure on.")] = DEFAULT_MODEL,
+    model: Annotated[
+        str, typer.Option("--model", metavar="MODEL", help="Model to measure on.")
+    ] = DEFAULT_MODEL,
     shape: Annotated[
         str | None,
         typer.Option(
-            "--shape", help="Random weights of a named shape instead (qwen3-8b, …).", show_default=False
+            "--shape",
+            metavar="NAME",
+            help="Random weights of a named shape instead (qwen3-8b, …).",
+            show_default=False,
         ),
     ] = None,
     cases: Annotated[
-        str, typer.Option("--cases", help="PROMPT:GENERATED in tokens, separated by commas.")
+        str,
+        typer.Option("--cases", metavar="CASES", help="PROMPT:GENERATED in tokens, separated by commas."),
     ] = "1000:500",
     subjects: Annotated[
         str,
         typer.Option(
             "--subjects",
+            metavar="NAMES",
             help="What to time, separated by commas: forward, attribution, kept (from a kept capture), "
             "ten_targets, generation, generation_kept, tokenwise, reference (flashtrace 0.1.1, extra "
             "[bench]); or all.",
@@ -50,7 +57,10 @@ def bench(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Time attribution beside the model's own forward and its rivals, in one run on this machine."""
+    """Time attribution beside the model's own forward pass.
+
+    Rivals are timed in the same run, see --subjects.
+    """
     from flashtrace_agent.bench.case import Case, load_subject_model
     from flashtrace_agent.bench.measure import interleaved_medians, peak_memory
     from flashtrace_agent.bench.report import environment, markdown_table, write_results

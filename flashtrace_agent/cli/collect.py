@@ -58,7 +58,10 @@ def collect(
     ] = None,
     store: StoreOption = None,
 ) -> None:
-    """Receive OpenTelemetry spans over HTTP (POST /v1/traces) and store agents' runs."""
+    """Receive OpenTelemetry spans over HTTP and store agents' runs.
+
+    Senders post them to /v1/traces, as protobuf or JSON.
+    """
     if not files:
         check_access(host, token, variable=TOKEN_VARIABLE, danger="accepts spans into the store from")
         check_port(host, port)

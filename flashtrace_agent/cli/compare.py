@@ -44,7 +44,7 @@ def compare(
     as_json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
-    """Compare which lines of the prompt two traces or prompt versions drew on."""
+    """Compare what two traces, or two prompt versions, drew on."""
     from flashtrace_agent import compare as comparing
     from flashtrace_agent.store import sides
 

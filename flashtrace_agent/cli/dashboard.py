@@ -46,7 +46,7 @@ def dashboard(
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
     store: StoreOption = None,
 ) -> None:
-    """Look at traces in the browser: what happened, and which tokens caused it."""
+    """Look at traces, and at what caused them, in the browser."""
     with open_existing_store(store) as opened:
         url = opened.url
     check_access(host, token, variable=TOKEN_VARIABLE, danger="shows every trace to")

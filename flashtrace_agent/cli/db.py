@@ -82,10 +82,10 @@ def copy(
     ],
     store: StoreOption = None,
 ) -> None:
-    """Copy the whole store into another, also of the other database, and verify it by digest.
+    """Copy the whole store into another, and verify it by digest.
 
-    Either everything is copied or nothing. Others may go on writing; what they write after the start
-    is not in the copy.
+    That may be one of the other database. Either everything is copied or nothing. Others may go on
+    writing; what they write after the start is not in the copy.
     """
     with open_existing_store(store) as opened, open_store(target) as other:
         rows = opened.describe()["rows"]

@@ -26,11 +26,11 @@ _SHOWN_TARGETS = ("tool_name", "argument:", "invalid_call", "answer")
 
 def demo(
     model: Annotated[
-        str, typer.Option("--model", help="Model that answers and is explained.")
+        str, typer.Option("--model", metavar="MODEL", help="Model that answers and is explained.")
     ] = DEFAULT_MODEL,
     store: StoreOption = None,
 ) -> None:
-    """Run a small agent on six questions and show what caused its tool calls and answers."""
+    """Run an agent on six questions and show what caused its answers."""
     try:
         from flashtrace_agent.demo.agent import QUESTIONS
         from flashtrace_agent.demo.run import run_demo

@@ -27,7 +27,10 @@ class Finding:
 
 
 def doctor(as_json: JsonOption = False, store: StoreOption = None) -> None:
-    """Check packages, device, model and store; exit with 1 if something needed is broken."""
+    """Check packages, device, model and store.
+
+    Exits with 1 if something needed is broken.
+    """
     findings = [_python(), *_packages(), _device(), _model(), _store(store)]
     if as_json:
         print_json([asdict(finding) for finding in findings])

@@ -52,12 +52,18 @@ def evaluate(
     ] = None,
     tasks: Annotated[
         list[str] | None,
-        typer.Option("--task", help="A task; may be repeated. By default the preset's.", show_default=False),
+        typer.Option(
+            "--task",
+            metavar="TASK",
+            help="A task; may be repeated. By default the preset's.",
+            show_default=False,
+        ),
     ] = None,
     methods: Annotated[
         list[str] | None,
         typer.Option(
             "--method",
+            metavar="METHOD",
             help="A method, METHOD:generation for all the model wrote as the target, or a peer; may be "
             "repeated. By default the preset's.",
             show_default=False,
@@ -95,7 +101,10 @@ def evaluate(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure how faithful attribution methods are, on tasks whose evidence is known."""
+    """Measure how faithful attribution methods are.
+
+    The tasks are puzzles whose evidence is known; docs/faithfulness.md lists them.
+    """
     from flashtrace_agent.eval import presets, report, summary
     from flashtrace_agent.eval.plots import write_plots
     from flashtrace_agent.eval.records import Records

@@ -51,7 +51,10 @@ def list_models(as_json: JsonOption = False) -> None:
 
 @app.command("fetch")
 def fetch(name: _Name = catalogue.DEFAULT_MODEL) -> None:
-    """Fetch a model into the cache, check its SHA-256 and prepare it; does nothing if it is there."""
+    """Fetch a model, check its SHA-256 and prepare it.
+
+    Does nothing if it is in the cache.
+    """
     if name in catalogue.CATALOGUE and catalogue.is_fetched(name):
         typer.echo(f"{name} is already in {catalogue.model_folder(name)}")
         return

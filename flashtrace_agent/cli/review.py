@@ -89,10 +89,11 @@ def review(
     dtype: DtypeOption = Dtype.AUTO,
     store: StoreOption = None,
 ) -> None:
-    """Say which lines of the prompt earn their place, and what the agent's calls came from.
+    """Say which lines of the prompt earn their place.
 
-    Needs attributions (`worker --all` computes them). Lines that look idle are proposed for removal only
-    after the model was run without them; that takes time, so it is asked for first.
+    Also says what the agent's calls came from. Needs attributions (`worker --all` computes them). Lines
+    that look idle are proposed for removal only after the model was run without them; that takes time,
+    so it is asked for first.
     """
     from flashtrace_agent.review import compare_versions, parse_condition
     from flashtrace_agent.review.report import report_selection

@@ -21,7 +21,7 @@ def search(
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="WORDS...", help="Whole words, in any order, that one message holds.", show_default=False
+            metavar="WORDS", help="Whole words, in any order, that one message holds.", show_default=False
         ),
     ],
     where: WhereOption = None,
@@ -29,7 +29,7 @@ def search(
     as_json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
-    """Search messages for words and show where they stand, newest traces first."""
+    """Find messages that hold all the words, newest traces first."""
     with open_existing_store(store) as opened:
         found = opened.search(" ".join(words), where=where, limit=limit)
     if as_json:

@@ -23,7 +23,7 @@ _PAGE = 100
 def send(
     trace_ids: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TRACE]...", help="Traces by id, or by --where.", show_default=False),
+        typer.Argument(metavar="TRACE", help="Traces by id, or by --where.", show_default=False),
     ] = None,
     where: WhereOption = None,
     endpoint: Annotated[
@@ -47,7 +47,10 @@ def send(
     ] = None,
     store: StoreOption = None,
 ) -> None:
-    """Send summaries of attributions to your tracing backend, beside the spans they explain."""
+    """Send summaries of attributions to your tracing backend.
+
+    They stand there beside the spans they explain.
+    """
     if bool(trace_ids) == (where is not None):
         raise typer.BadParameter('Give either traces, or --where, as in --where "since 1d".')
     from opentelemetry.sdk.trace import TracerProvider

@@ -51,10 +51,10 @@ def worker(
     dtype: DtypeOption = Dtype.AUTO,
     store: StoreOption = None,
 ) -> None:
-    """Compute queued attributions; --where or --all queue steps first.
+    """Compute queued attributions.
 
-    Several workers may share a store. SIGTERM or Ctrl+C lets the job at hand finish; a second one
-    gives it back.
+    --where or --all queue steps first. Several workers may share a store. SIGTERM or Ctrl+C lets the
+    job at hand finish; a second one gives it back.
     """
     with open_existing_store(store) as opened:
         if retry:

@@ -6,8 +6,11 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 import flashtrace_agent
@@ -31,15 +34,20 @@ finally:
 
 
 def test_help_is_quick() -> None:
-    """Under half a second, which is all processor time, so that other tests beside it do not count."""
+    """Half a second on a machine on which Python and Typer alone take 0.08 s; slower ones get their share."""
+    whole = _processor_seconds("from flashtrace_agent.cli import main; main()")
+    assert whole < 6 * _processor_seconds("import typer")
+
+
+def _processor_seconds(code: str) -> float:
+    """Return the processor time of a program, the least of five runs: what runs beside it does not count."""
     seconds: list[float] = []
     for _ in range(5):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        command = [sys.executable, "-c", "from flashtrace_agent.cli import main; main()", "--help"]
-        subprocess.run(command, check=True, capture_output=True)
+        subprocess.run([sys.executable, "-c", code, "--help"], check=True, capture_output=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(seconds) < 0.5
+    return min(seconds)
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -132,11 +140,29 @@ def test_the_store_option_goes_before_the_environment(run: Run, url: str, senten
     assert result.stderr.startswith(sentence)
 
 
-def test_every_command_and_option_has_help() -> None:
+def commands(group: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield every command below a group with the words that name it."""
+    for name, command in group.commands.items():
+        yield (*words, name), command
+        if hasattr(command, "commands"):
+            yield from commands(command, (*words, name))
+
+
+COMMANDS = dict(commands(get_command(app)))
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_every_command_and_option_has_help(words: tuple[str, ...]) -> None:
     """Nothing is left for the reader to guess."""
-    result = CliRunner().invoke(app, ["--help"])
-    listed = result.stdout.split("Commands:")[1].strip().splitlines()
-    assert listed
-    for line in listed:
-        if not line.startswith("   "):
-            assert len(line.split()) > 2, line
+    assert COMMANDS[words].help
+    assert [option.name for option in COMMANDS[words].params if not option.help] == []
+
+
+@pytest.mark.parametrize("group", [(), ("db",), ("models",)])
+def test_the_list_of_commands_fits_a_terminal(group: tuple[str, ...]) -> None:
+    """Of 80 columns, without a sentence that breaks off."""
+    listed = (
+        CliRunner().invoke(app, [*group, "--help"], env={"COLUMNS": "80"}).stdout.partition("Commands:")[2]
+    )
+    assert len(listed.splitlines()) > 3
+    assert "..." not in listed
