@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flashtrace_agent.errors import FlashTraceError
+from flashtrace_agent.errors import FlashTraceError, StoreError
 from flashtrace_agent.trace import Step, Trace
 
 from .console import open_console, print_json
@@ -19,7 +19,6 @@ from .options import (
     ModelOption,
     StepOption,
     StoreOption,
-    TraceArgument,
     open_existing_store,
 )
 from .step_choice import choose_step
@@ -32,7 +31,14 @@ Summaries = dict[str, list[dict[str, Any]]]
 
 
 def show(
-    trace_id: TraceArgument,
+    trace_id: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="TRACE",
+            help="A trace's id, or its first characters; by default the newest.",
+            show_default=False,
+        ),
+    ] = None,
     step: StepOption = None,
     as_json: JsonOption = False,
     html: Annotated[
@@ -63,7 +69,7 @@ def show(
     if target is not None and not trajectory:
         raise typer.BadParameter("add --trajectory to trace a target back", param_hint="--target")
     with open_existing_store(store) as opened:
-        trace = opened.get_trace(trace_id)
+        trace = opened.get_trace(_newest(opened) if trace_id is None else trace_id)
         if trajectory:
             from flashtrace_agent.following import choose_step_of
 
@@ -86,6 +92,13 @@ def show(
     from .trace_tree import trace_tree
 
     open_console().print(trace_tree(trace, chosen, summaries, said))
+
+
+def _newest(opened: Store) -> str:
+    found = opened.list_traces(limit=1)
+    if not found:
+        raise StoreError("The store has no traces yet: run `flashtrace-agent demo` to record some.")
+    return found[0].id
 
 
 def _print_trajectory(trace: Trace, found: Trajectory, as_json: bool) -> None:

@@ -82,6 +82,16 @@ def test_the_tree_tells_what_happened_and_why(run: Run, trace: Trace) -> None:
     ]
 
 
+def test_without_an_id_the_newest_is_shown(run: Run, trace: Trace, store_url: str) -> None:
+    """And an empty store says how to fill it."""
+    with Store(store_url) as store:
+        store.write_trace(replace(trace, id="7" + trace.id[1:], name="later", steps=[]))
+    assert run("show").stdout.startswith("later")
+    run("delete", "--where", "before 0s", "--yes")
+    outcome = run("show")
+    assert (outcome.exit_code, "no traces yet" in outcome.stderr) == (1, True)
+
+
 @pytest.mark.parametrize("name", ["number", "id"])
 def test_one_step_by_number_or_id(run: Run, trace: Trace, name: str) -> None:
     """The number is the one the tree shows."""
