@@ -16,7 +16,7 @@ from flashtrace_agent.store import Store
 
 from .conftest import Demo, command
 
-pytestmark = [pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(700)]
+pytestmark = [pytest.mark.model, pytest.mark.slow]
 
 
 def traces(demo: Demo) -> list[dict[str, Any]]:

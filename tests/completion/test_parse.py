@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flashtrace_agent.completion import Completion, parse_completion
+
+from ..pace import processor_seconds
 
 FRAGMENTS = [
     "<think>",
@@ -335,10 +336,11 @@ def test_other_code_after_the_tag_is_an_invalid_call(code: str) -> None:
     "part", ["</s>", "<think>", "<tool_call>{", '{"a":', "<|python_tag|>f.call(a=", "\\u"]
 )
 def test_degenerate_repetition_is_quick(part: str) -> None:
-    """A model stuck in a loop writes the same few tokens to its limit."""
-    started = time.perf_counter()
+    """A model stuck in a loop writes the same few tokens to its limit; the work must not grow by squares."""
     check_ranges(parse_completion(part * 5000))
-    assert time.perf_counter() - started < 5
+    few = processor_seconds(lambda: parse_completion(part * 1000))
+    many = processor_seconds(lambda: parse_completion(part * 8000))
+    assert many < 32 * max(few, 0.001)
 
 
 def test_recorded_runs(shared: Path) -> None:

@@ -27,6 +27,7 @@ from flashtrace_agent.prompt.token_text import TokenText
 from flashtrace_agent.segment import Segment, check_tiling
 from flashtrace_agent.trace import Step
 
+from ..pace import processor_seconds
 from . import conversations
 from .conversations import CLOCK, CONVERSATION, EXAMPLE, WEATHER
 
@@ -320,16 +321,17 @@ def test_any_conversation_tiles_with_any_variables(
 
 
 def test_a_very_long_tool_result(byte_tokenizer: Any, qwen_template: str) -> None:
-    """Ten megabytes are cut up in seconds: what is done once per character is done in C."""
+    """Ten megabytes: what is done once per character is done in C."""
     result = ("line of a log, with {braces} and é\n" * 300_000)[:10_000_000]
     messages = [Message("user", "Read it."), Message("tool", result, tool_call_id="1")]
+    loop = processor_seconds(lambda: sum(character == "{" for character in result))
     before = time.process_time()
     conversation = {"messages": template_messages(messages, qwen_template), "tools": []}
     pieces, leaves = find_leaves(messages, conversation)
     template = choose_template(byte_tokenizer, messages, [], chat_template=qwen_template)
     text = template.render(messages, [])
     ranges, unmarked = locate_leaves(template, conversation, leaves, text)
-    assert time.process_time() - before < 10
+    assert time.process_time() - before < 40 * loop
     assert (len(pieces), unmarked) == (2, set())
     assert text[slice(*ranges[1][0])] == result.strip()
 
@@ -551,8 +553,8 @@ def test_recorded_runs(shared: Path, qwen_tokenizer: Any) -> None:
     assert seen == 4
 
 
-def test_a_long_prompt_takes_seconds_not_minutes(merging_tokenizer: Any) -> None:
-    """Over a hundred thousand tokens in a thousand messages; about a second on two cores."""
+def test_a_long_prompt_takes_about_as_long_as_its_rendering(merging_tokenizer: Any) -> None:
+    """Over a hundred thousand tokens in a thousand messages."""
     messages = [Message("system", "Obey.")]
     for index in range(250):
         messages += [
@@ -561,10 +563,11 @@ def test_a_long_prompt_takes_seconds_not_minutes(merging_tokenizer: Any) -> None
             Message("tool", '{"result": "so it is"}\n' * 15, tool_call_id=str(index)),
             Message("assistant", "It is so. " * 10),
         ]
+    begun = time.process_time()
     ids = render_prompt(merging_tokenizer, messages, [WEATHER, CLOCK]).ids
+    rendered = time.process_time()
     assert len(ids) > 100_000
-    started = time.perf_counter()
     segments = prompt_segments(merging_tokenizer, messages, [WEATHER, CLOCK], ids)
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - rendered < 10 * (rendered - begun)
     check_tiling(segments, len(ids))
     assert sum(segment.name == "user" for segment in segments) == 250
