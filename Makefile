@@ -11,12 +11,12 @@ STORE ?=
 # version; where an NVIDIA driver answers, its line and triton's are left out and the CUDA build is taken.
 CUDA := $(shell nvidia-smi -L >/dev/null 2>&1 && echo yes)
 
-.PHONY: demo test lint types unit oldest setup setup-dev model programs clean
+.PHONY: demo test lint types unit oldest newest setup setup-dev model programs clean
 
 demo: setup model
 	$(BIN)/flashtrace-agent demo $(if $(STORE),--store $(STORE))
 
-test: setup-dev model programs lint types unit oldest
+test: setup-dev model programs lint types unit oldest newest
 
 setup: $(VENV)/.ready-demo
 setup-dev: $(VENV)/.ready-dev
@@ -60,16 +60,15 @@ types: setup-dev
 unit: setup-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
-# The handler with the oldest LangChain that pyproject.toml allows. Only those packages are installed, into
-# a folder that comes before the environment's own.
-oldest: .make/oldest/.ready
-	PYTHONPATH=.make/oldest $(BIN)/python -m pytest -q -p no:cacheprovider -m "not slow and not model" \
+# The handler with the oldest LangChain that pyproject.toml allows, and with the newest there is. Only those
+# packages are installed, each set into a folder that comes before the environment's own.
+oldest newest: %: .make/%/.ready
+	PYTHONPATH=.make/$@ $(BIN)/python -m pytest -q -p no:cacheprovider -m "not slow and not model" \
 		-k "not chat_model and not generation and not attribution" tests/integrations/langchain
 
-.make/oldest/.ready: tests/oldest-langchain.txt $(VENV)/.ready-dev
-	rm -rf .make/oldest
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target .make/oldest \
-		-r tests/oldest-langchain.txt
+.make/%/.ready: tests/%-langchain.txt $(VENV)/.ready-dev
+	rm -rf .make/$*
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target .make/$* -r $<
 	touch $@
 
 clean:

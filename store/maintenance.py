@@ -7,13 +7,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, Text, func, select, type_coerce
 from sqlalchemy.orm import Session
 
 from flashtrace_agent.errors import StoreError
 
 from .migrate import current_revision
-from .schema import Base
+from .schema import Base, TraceRow
 
 
 def describe(session: Session) -> dict[str, Any]:
@@ -28,6 +28,19 @@ def describe(session: Session) -> dict[str, Any]:
             for table in Base.metadata.sorted_tables
         },
     }
+
+
+def dropped_steps(session: Session) -> tuple[int, list[str]]:
+    """Return how many steps were given up while recording, and which traces lack them, the newest first."""
+    # Metadata is text on every database: only the few headers that mention it are read.
+    mentioned = type_coerce(TraceRow.extra, Text).like('%"dropped_steps":%')
+    rows = session.execute(select(TraceRow.id, TraceRow.extra).where(mentioned).order_by(TraceRow.id.desc()))
+    counts = {
+        trace_id: extra["dropped_steps"]
+        for trace_id, extra in rows
+        if isinstance(extra, dict) and type(extra.get("dropped_steps")) is int
+    }
+    return sum(counts.values()), list(counts)
 
 
 def used_bytes(session: Session) -> int:

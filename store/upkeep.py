@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from .database import explained_errors
 from .deletion import DeletionPlan, delete_step_rows, delete_trace_rows, plan_deletion
-from .maintenance import backup, describe, vacuum
+from .maintenance import backup, describe, dropped_steps, vacuum
 from .schema import TraceRow
 from .traces import resolve_id
 from .transactions import Transactions
@@ -75,6 +75,11 @@ class Upkeep(Transactions):
         """Return ``database``, ``schema``, ``bytes``, and ``rows`` by table."""
         with self._read() as reading:
             return describe(reading)
+
+    def dropped_steps(self) -> tuple[int, list[str]]:
+        """Return how many steps were given up while recording, and which traces lack them, newest first."""
+        with self._read() as reading:
+            return dropped_steps(reading)
 
     def backup(self, path: Path) -> None:
         """Copy an SQLite store to a new file while others write to it."""

@@ -31,7 +31,7 @@ def doctor(as_json: JsonOption = False, store: StoreOption = None) -> None:
 
     Exits with 1 if something needed is broken.
     """
-    findings = [_python(), *_packages(), _device(), _model(), _store(store)]
+    findings = [_python(), *_packages(), _device(), _model(), *_store(store)]
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
@@ -83,7 +83,7 @@ def _model() -> Finding:
     return Finding("default model", True, f"{name} is not fetched yet; run `flashtrace-agent models fetch`")
 
 
-def _store(url: str | None) -> Finding:
+def _store(url: str | None) -> list[Finding]:
     def look() -> str:
         from flashtrace_agent.store import Store
 
@@ -96,7 +96,18 @@ def _store(url: str | None) -> Finding:
             else f"{where}, empty: run `flashtrace-agent demo`"
         )
 
-    return _attempt("store", look)
+    def look_for_gaps() -> str:
+        with open_existing_store(url) as opened:
+            dropped, traces = opened.dropped_steps()
+        if not dropped:
+            return "no trace lacks steps"
+        return (
+            f"{dropped:,} steps of {len(traces):,} traces were dropped because the store could not keep up, "
+            f"last in {traces[0]}: raise the handler's max_queue, or write to a faster store"
+        )
+
+    found = _attempt("store", look)
+    return [found, _attempt("recording", look_for_gaps)] if found.ok else [found]
 
 
 def _attempt(what: str, look: Callable[[], str]) -> Finding:

@@ -55,6 +55,7 @@ class OllamaServer(TokenSource):
             "model": conversation.model or "",
             "messages": messages,
             "stream": False,
+            "truncate": False,  # else earlier messages go where the context set here is shorter than there
             "_debug_render_only": True,
         }
         if conversation.tools:

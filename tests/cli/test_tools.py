@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from flashtrace_agent.store import Store
+from flashtrace_agent.trace import Trace, make_id
 
 from ..conftest import command
 
@@ -22,6 +24,31 @@ def test_doctor_finds_packages_device_model_and_store(tmp_path: Path) -> None:
         findings
     )
     assert "run `flashtrace-agent demo`" in findings["store"]["detail"]
+
+
+def test_doctor_tells_how_many_steps_were_dropped(tmp_path: Path) -> None:
+    """Over all traces, with the last of them; a trace that only talks about it does not count."""
+    url = f"sqlite:///{tmp_path / 'lossy.db'}"
+    with Store(url) as store:
+        for day, metadata in enumerate(
+            [
+                {"dropped_steps": 2},
+                {"note": '"dropped_steps":9'},
+                {"dropped_steps": 5},
+                {"dropped_steps": "x"},
+            ]
+        ):
+            moment = datetime(2026, 1, 1 + day, tzinfo=UTC)
+            store.write_trace(Trace(make_id(moment), "lossy", moment, metadata=metadata))
+        newest = store.list_traces(limit=2)[1].id
+    outcome = command("doctor", "--json", "--store", url)
+    assert outcome.returncode == 0
+    findings = {finding["what"]: finding for finding in json.loads(outcome.stdout)}
+    assert "7 steps of 2 traces were dropped" in findings["recording"]["detail"]
+    assert newest in findings["recording"]["detail"]
+    Store(f"sqlite:///{tmp_path / 'whole.db'}").close()
+    outcome = command("doctor", "--store", f"sqlite:///{tmp_path / 'whole.db'}")
+    assert "no trace lacks steps" in outcome.stdout
 
 
 def test_doctor_names_a_broken_store_and_fails(tmp_path: Path) -> None:

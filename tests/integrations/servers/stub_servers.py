@@ -86,15 +86,21 @@ def vllm(path: str, request: Mapping[str, Any]) -> tuple[int, Any]:
 
 
 def llama_cpp(path: str, request: Mapping[str, Any]) -> tuple[int, Any]:
-    """Answer as llama.cpp's server README says; a last message of the assistant is left open."""
+    """Answer as llama.cpp's server README and `common/chat.cpp` say.
+
+    A last message of the assistant is left open: after the prompt come its words and nothing else, and
+    where the template thinks it is refused.
+    """
     if path == "/props":
         return 200, {"eos_token": "<|im_end|>", "chat_template": TEMPLATE, "total_slots": 1}
     if path == "/apply-template":
         last = request["messages"][-1]
         if last["role"] == "assistant":
-            if last.get("tool_calls"):
-                return 400, {"error": {"code": 400, "message": "Cannot prefill with tool calls"}}
-            return 200, {"prompt": render(request, begin=False, leave_open=True)}
+            if (request.get("chat_template_kwargs") or {}).get("enable_thinking", True):
+                said = "Assistant response prefill is incompatible with enable_thinking."
+                return 400, {"error": {"code": 400, "message": said, "type": "invalid_request_error"}}
+            before = {**request, "messages": request["messages"][:-1]}
+            return 200, {"prompt": render(before, begin=True) + last["content"]}
         return 200, {"prompt": render(request, begin=True)}
     if path == "/tokenize":
         return 200, {"tokens": ids_of(request["content"])}

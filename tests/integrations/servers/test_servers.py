@@ -136,10 +136,39 @@ def test_template_variables_reach_the_server() -> None:
         assert tokenizer().decode(found.prompt_ids) == PROMPT + "<think>\n\n</think>\n\n"
 
 
+@pytest.mark.parametrize("kind", list(SERVERS))
+@pytest.mark.parametrize("reasoning", [None, "Bern next."])
+def test_an_answer_with_calls_comes_back_exactly(kind: str, reasoning: str | None) -> None:
+    """Two parallel calls after words, with and without reasoning, and the end of the turn."""
+    calls = tuple(ToolCall(f"c{n}", "weather", {"city": city}) for n, city in enumerate(("Bern", "Genève")))
+    written = "".join(
+        f'<tool_call>\n{{"name": "weather", "arguments": {{"city": "{city}"}}}}\n</tool_call>'
+        for city in ("Bern", "Genève")
+    )
+    written = f"I look.{written}<|im_end|>"
+    if reasoning is not None:
+        written = f"<think>\n{reasoning}\n</think>\n\n{written}"
+    calling = step(
+        output=Message("assistant", "I look.", reasoning, calls),
+        finish_reason="tool_calls",
+        usage={"prompt_tokens": len(ids_of(PROMPT)), "completion_tokens": len(ids_of(written))},
+    )
+    with serving(SERVERS[kind]) as (url, _):
+        found = recover(calling, server_named(f"{kind}={url}", tokenizer()))
+    assert tokenizer().decode(found.completion_ids) == written
+    assert (found.fidelity, found.prompt_ids) == (Fidelity.RENDERED, ids_of(PROMPT))
+
+
 def test_an_answer_the_server_does_not_render_leaves_the_prompt() -> None:
-    """llama.cpp goes on from no message with calls; what is known is kept and said."""
+    """A template that refuses results without a question: what is known is kept and said."""
+
+    def refusing(path: str, request: Any) -> tuple[int, Any]:
+        if path == "/apply-template" and request["messages"][-1]["content"] == "":
+            return 500, {"error": {"code": 500, "message": "roles must alternate", "type": "server_error"}}
+        return llama_cpp(path, request)
+
     calling = Message("assistant", "", tool_calls=(ToolCall("c1", "weather", {"city": "Bern"}),))
-    with serving(llama_cpp) as (url, _):
+    with serving(refusing) as (url, _):
         found = recover(step(output=calling), server_named(f"llama.cpp={url}"))
     assert (found.prompt_ids, found.completion_ids) == (ids_of(PROMPT), None)
     assert found.fidelity is Fidelity.APPROXIMATE
@@ -185,7 +214,7 @@ def test_requests_are_what_the_servers_document(monkeypatch: pytest.MonkeyPatch)
     with serving(ollama) as (url, seen):
         server_named(f"ollama={url}", tokenizer()).prompt_ids(_conversation())
     request = seen[0][1]
-    assert (request["stream"], request["_debug_render_only"]) == (False, True)
+    assert (request["stream"], request["truncate"], request["_debug_render_only"]) == (False, False, True)
     assert request["messages"][2]["tool_calls"] == [
         {"function": {"name": "weather", "arguments": {"city": "Zürich"}}}
     ]
