@@ -223,7 +223,7 @@ def main() -> None:
     with controls.container(horizontal=True, horizontal_alignment="right"):
         st.download_button(
             "Save as a page",
-            render_html(document).encode("utf-8", "replace"),
+            render_html(describe(report)).encode("utf-8", "replace"),
             "review.html",
             "text/html",
             icon=":material/download:",

@@ -40,7 +40,7 @@ def blank(step: Step) -> Attribution | None:
         fidelity=str(step.fidelity or ""),
         segments=(
             Segment("prompt", Span(0, written), None),
-            Segment("completion", Span(written, len(ids)), -1),
+            Segment("generated", Span(written, len(ids)), -1),
         ),
     )
 

@@ -187,7 +187,7 @@ def _everything(step: Step) -> None:
 def _show(trace: Trace, models: Sequence[Step]) -> None:
     store = open_store()
     head, controls = st.columns([2, 3], vertical_alignment="center")
-    head.header(f"Why: {plain(clip(trace.name, 34))}", anchor=False, help=plain(trace.name))
+    head.header(f"Why: {plain(clip(trace.name, 28))}", anchor=False)
     with controls.container(horizontal=True, vertical_alignment="center"):
         step = _choose_step(trace, models)
         attributions = store.get_attributions(step.id)
@@ -220,7 +220,7 @@ def _show(trace: Trace, models: Sequence[Step]) -> None:
     if choice.attribution is None and (attributions or explicit):
         show_request(step, choice.name, f"{choice.name} “{clip(choice.text, 60)}”", queue_now=explicit)
     if not attributions:
-        if any(job.targets is None for job in explaining_jobs(step.id)):
+        if any(job.targets is None and job.status != "done" for job in explaining_jobs(step.id)):
             show_request(step, None, "everything this step wrote", queue_now=False)
         elif not explicit and pictures:
             _offer(step)
