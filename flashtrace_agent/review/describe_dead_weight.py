@@ -22,10 +22,10 @@ def dead_findings(group: GroupReport, how_to_check: str) -> Iterator[Words]:
         return
     tokens = sum(one.row.tokens for one in dead.candidates)
     if not dead.is_checked:
-        are = "is" if len(dead.candidates) == 1 else "are"
+        are, them = ("is", "it") if len(dead.candidates) == 1 else ("are", "them")
         yield Words(
             f"{count_of(len(dead.candidates), 'line')} of {tokens:,.0f} tokens {are} not above chance. "
-            f"What can go is known only once the model was run without: {how_to_check}."
+            f"What can go is known only once the model was run without {them}: {how_to_check}."
         )
         return
     if not dead.removable:
