@@ -6,14 +6,14 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from sqlalchemy import Column, Double, LargeBinary, String, Table, select, type_coerce
+from sqlalchemy import Column, Double, String, Table, select, type_coerce
 from sqlalchemy.orm import Session
 from sqlalchemy.types import NullType
 
 from flashtrace_agent.trace import Fidelity
 
 from .check_rows import Problem, rows_by_key
-from .column_types import Digest, Json, Label
+from .column_types import Blob, Digest, Json, Label
 from .damage import UNREADABLE
 from .schema import (
     AnnotationRow,
@@ -56,9 +56,7 @@ def value_problems(session: Session, name: str, tick: Callable[[int], None]) -> 
     """Yield the rows of a table with a value that is not its column's."""
     row_type = _TABLES[name]
     table: Table = Base.metadata.tables[name]
-    columns = [
-        column for column in table.columns if not isinstance(column.type, LargeBinary)
-    ]  # the key first
+    columns = [column for column in table.columns if not isinstance(column.type, Blob)]  # the key first
     plain = [columns[0], *(type_coerce(column, NullType()) for column in columns[1:])]
     for row in rows_by_key(session, select(*plain), getattr(row_type, columns[0].name), tick):
         if isinstance(row, Problem):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -69,9 +70,26 @@ class Digest(TypeDecorator[str]):
         """Return the digest's bytes."""
         return None if value is None else bytes.fromhex(value)
 
-    def process_result_value(self, value: bytes | None, dialect: Dialect) -> str | None:
-        """Return the digest in hex."""
-        return None if value is None else bytes(value).hex()
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], str | None]:
+        """Return what gives the digest in hex."""
+        return lambda value: None if value is None else _bytes(value).hex()
+
+
+class Blob(TypeDecorator[bytes]):
+    """Bytes. In a damaged file a number may stand there, of which Python would make as many zeros."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], bytes | None]:
+        """Return what refuses all but bytes."""
+        return lambda value: None if value is None else _bytes(value)
+
+
+def _bytes(value: object) -> bytes:
+    if not isinstance(value, bytes | memoryview):
+        raise ValueError(f"{type(value).__name__} where bytes belong")
+    return bytes(value)
 
 
 class Json(TypeDecorator[Any]):

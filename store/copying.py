@@ -35,11 +35,14 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from flashtrace_agent.errors import StoreError
 
+from .database import explained_errors
 from .full_text import INDEX_TABLE, add_words
 from .schema import Base, MessageNumberRow, MessageRow
 
 Tick = Callable[[str, int], None]
-"""Called with a table and how many more of its rows are copied."""
+"""Called with a table and how many more of its rows are copied, then with `VERIFIED` and how many are."""
+
+VERIFIED = "verified"
 
 _BATCH = 1000
 
@@ -94,8 +97,10 @@ def copy_rows(source: Engine, target: Connection, tick: Tick) -> str:
         )
     for table in Base.metadata.sorted_tables:
         written = TableDigest()
-        for row in target.execute(_all(_plain(table))):
-            written.add(row)
+        for rows in target.execute(_all(_plain(table))).partitions():
+            for row in rows:
+                written.add(row)
+            tick(VERIFIED, len(rows))
         if str(written) != str(read[table.name]):
             raise StoreError(
                 f"The copy of table {table.name} is not what was read, so nothing was kept: "
@@ -109,12 +114,18 @@ def _copy_table(reading: Connection, target: Connection, table: Table, tick: Tic
     plain = _plain(table)
     digest = TableDigest()
     names = [column.name for column in plain.columns]
-    for rows in reading.execute(_all(plain)).partitions():
+    for rows in _read_pages(reading, plain):
         for row in rows:
             digest.add(row)
         target.execute(insert(plain), [dict(zip(names, row, strict=True)) for row in rows])
         tick(table.name, len(rows))
     return digest
+
+
+def _read_pages(reading: Connection, table: TableClause) -> Iterator[Sequence[Any]]:
+    # What goes wrong here is the source's; around it, it would be taken for the target's.
+    with explained_errors(reading.engine.url.render_as_string()):
+        yield from reading.execute(_all(table)).partitions()
 
 
 def _plain(table: Table) -> TableClause:

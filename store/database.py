@@ -18,8 +18,17 @@ from flashtrace_agent.errors import StoreError
 BUSY_TIMEOUT_S = 30
 """How long a SQLite writer waits for its turn."""
 
-# Engines hide parameters: tracebacks of failed statements end in logs, and what people said must not.
+_SIGNS_OF_DAMAGE = (
+    "not a database",
+    "malformed",
+    "no such table",
+    "no such column",
+    "Could not decode",
+    "unsupported file format",
+)
 _SQLITE_MAGIC = b"SQLite format 3\0"
+
+# Engines hide parameters: tracebacks of failed statements end in logs, and what people said must not.
 
 
 def open_engine(url: str, *, create: bool = True) -> Engine:
@@ -129,7 +138,7 @@ def _explain(url: str, reason: str) -> str:
     shown = shown_url(url)
     if "locked" in reason:
         return f"The store {shown} was held by another process for {BUSY_TIMEOUT_S} s: try again."
-    if "not a database" in reason or "malformed" in reason:
+    if any(sign in reason for sign in _SIGNS_OF_DAMAGE):
         return f"The store {shown} is damaged ({reason}): restore it from a backup or choose another file."
     if "full" in reason:
         return f"There is no space left for the store {shown}: free some and try again."

@@ -9,6 +9,7 @@ steps that continue it took 700 ms for a common word in 20,000 steps, this takes
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import (
@@ -53,18 +54,20 @@ _NUMBERS = select(MessageNumberRow.id, MessageNumberRow.digest).where(
 )
 
 
-def index_messages(connection: Connection, bodies: Mapping[str, Mapping[str, Any]]) -> None:
-    """Make new messages findable, inside a write transaction.
+def index_messages(connection: Connection, bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """Make new messages findable, inside a write transaction, and return their numbers by digest.
 
     Args:
         connection: where the messages were just inserted.
         bodies: by digest, as `Message.to_dict` gives them.
     """
     if not bodies:
-        return
+        return {}
     insert_new(connection, MessageNumberRow, [{"digest": digest} for digest in bodies])
-    numbers = sorted((number, digest) for digest, number in _numbers(connection, list(bodies)).items())
-    add_words(connection, [(number, bodies[digest]) for number, digest in numbers])
+    numbers = _numbers(connection, list(bodies))
+    ascending = sorted((number, digest) for digest, number in numbers.items())
+    add_words(connection, [(number, bodies[digest]) for number, digest in ascending])
+    return numbers
 
 
 def add_words(connection: Connection, messages: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
@@ -73,15 +76,18 @@ def add_words(connection: Connection, messages: Sequence[tuple[int, Mapping[str,
     connection.execute(_ADD[connection.dialect.name], rows)
 
 
-def link_traces(connection: Connection, links: Iterable[tuple[str, str]]) -> None:
+def link_traces(
+    connection: Connection, links: Iterable[tuple[str, str]], known: Mapping[str, int] = MappingProxyType({})
+) -> None:
     """Note which traces hold which messages, inside a write transaction.
 
     Args:
         connection: where the messages are stored.
         links: pairs of a message's digest and a trace's id.
+        known: numbers of messages that need not be looked up.
     """
     pairs = list(links)
-    numbers = _numbers(connection, list({digest for digest, _ in pairs}))
+    numbers = {**known, **_numbers(connection, list({digest for digest, _ in pairs} - known.keys()))}
     rows = [{"message_id": numbers[digest], "trace_id": trace_id} for digest, trace_id in pairs]
     insert_new(connection, MessageTraceRow, rows)
 

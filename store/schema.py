@@ -9,10 +9,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Double, ForeignKey, Index, LargeBinary, MetaData, false, text
+from sqlalchemy import BigInteger, Double, ForeignKey, Index, MetaData, false, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from .column_types import Digest, Id, Json, Label, UtcTime
+from .column_types import Blob, Digest, Id, Json, Label, UtcTime
 
 OPEN_JOBS = "status IN ('queued', 'leased')"
 HAS_ERROR = "error IS NOT NULL"
@@ -135,7 +135,7 @@ class TokenChunkRow(Base):
 
     digest: Mapped[str] = mapped_column(Digest, primary_key=True)
     parent: Mapped[str | None] = mapped_column(Digest, ForeignKey("token_chunks.digest"), index=True)
-    data: Mapped[bytes] = mapped_column(LargeBinary)
+    data: Mapped[bytes] = mapped_column(Blob)
 
 
 class TextChunkRow(Base):
@@ -145,7 +145,7 @@ class TextChunkRow(Base):
 
     digest: Mapped[str] = mapped_column(Digest, primary_key=True)
     parent: Mapped[str | None] = mapped_column(Digest, ForeignKey("text_chunks.digest"), index=True)
-    data: Mapped[bytes] = mapped_column(LargeBinary)
+    data: Mapped[bytes] = mapped_column(Blob)
 
 
 class DocumentRow(Base):
@@ -155,7 +155,7 @@ class DocumentRow(Base):
 
     digest: Mapped[str] = mapped_column(Digest, primary_key=True)
     kind: Mapped[str] = mapped_column(Label)
-    data: Mapped[bytes] = mapped_column(LargeBinary)
+    data: Mapped[bytes] = mapped_column(Blob)
 
 
 class StepRow(Base):
@@ -227,8 +227,8 @@ class AttributionRow(Base):
     summary: Mapped[Any] = mapped_column(Json)
     checked: Mapped[Any | None] = mapped_column(Json)
     hops: Mapped[Any] = mapped_column(Json)
-    scores: Mapped[bytes] = mapped_column(LargeBinary)
-    hop_scores: Mapped[bytes] = mapped_column(LargeBinary)
+    scores: Mapped[bytes] = mapped_column(Blob)
+    hop_scores: Mapped[bytes] = mapped_column(Blob)
 
 
 class TrajectoryRow(Base):

@@ -25,6 +25,9 @@ Columns = Callable[[], Mapping[str, Any]]
 _REMEMBERED = 50_000
 """Digests a process remembers, about 7 MB; then it starts over."""
 
+_FEW = 4
+"""Rows that are inserted without asking first which are there: the database leaves those alone."""
+
 _TABLES: tuple[type[Shared], ...] = (MessageRow, TokenChunkRow, TextChunkRow, DocumentRow)
 
 
@@ -62,9 +65,13 @@ class SharedRows:
         self._wanted: dict[type[Shared], dict[str, Columns]] = {table: {} for table in _TABLES}
         self._links: dict[str, tuple[str, str]] = {}
         self.met: set[str] = set()
-        """Digests that are stored after `flush`."""
+        """Digests, and ids of traces, that are stored after `flush`."""
         self.identities: dict[tuple[int, str], str] = {}
         """Identities of messages by `id` and parent, while the caller keeps the messages alive."""
+
+    def knows(self, key: str) -> bool:
+        """Tell whether a digest or the id of a trace is known to be stored, for which `met` takes them."""
+        return key in self._memory
 
     def need_chain(
         self, row_type: type[Link], digests: Sequence[str], columns: Callable[[int], Mapping[str, Any]]
@@ -101,19 +108,21 @@ class SharedRows:
 
     def flush(self) -> None:
         """Insert what is not there yet."""
+        numbers: dict[str, int] = {}
         for table, wanted in self._wanted.items():
             stored: set[str] = set()
-            for batch in batches(list(wanted)):
-                stored.update(self._connection.scalars(_stored(table), {"digests": batch}))
+            if table is MessageRow or len(wanted) > _FEW:
+                for batch in batches(list(wanted)):
+                    stored.update(self._connection.scalars(_stored(table), {"digests": batch}))
             rows = [
                 {"digest": digest, **columns()} for digest, columns in wanted.items() if digest not in stored
             ]
             insert_new(self._connection, table, rows)
             if table is MessageRow:
-                index_messages(self._connection, {row["digest"]: row["body"] for row in rows})
+                numbers = index_messages(self._connection, {row["digest"]: row["body"] for row in rows})
             self.met.update(wanted)
             wanted.clear()
-        link_traces(self._connection, self._links.values())
+        link_traces(self._connection, self._links.values(), numbers)
         self.met.update(self._links)
         self._links.clear()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from flashtrace_agent.message import ToolSchema
@@ -16,14 +15,11 @@ from .messages import Conversations, write_conversation
 from .schema import StepRow
 from .shared_rows import SharedRows
 from .token_chains import TokenSequences, write_ids
-from .upsert import insert_or_replace
 
 
-def write_step_rows(connection: Connection, shared: SharedRows, steps: Sequence[Step]) -> None:
-    """Store steps and what they refer to, inside a write transaction."""
-    rows = [_row(shared, step) for step in steps]
-    shared.flush()
-    insert_or_replace(connection, StepRow, rows)
+def step_rows(shared: SharedRows, steps: Sequence[Step]) -> list[dict[str, Any]]:
+    """Return the rows of steps, having asked for what they refer to."""
+    return [_row(shared, step) for step in steps]
 
 
 def _row(shared: SharedRows, step: Step) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from .ablations import read_ablations, write_ablation_rows
 from .annotations import delete_annotation_row, read_annotations, read_scores, write_annotation_rows
 from .attributed import AttributedStep, read_attributed_steps
 from .attributions import read_attributions, read_summaries, write_attribution_row
-from .database import explained_errors
+from .damage import damage_explained
+from .database import explained_errors, shown_url
 from .job_queue import JobQueue
 from .job_requests import write_job_rows
 from .schema import StepRow, TraceRow
@@ -399,7 +400,8 @@ class Store(Upkeep):
             FilterError: if the filter cannot be understood.
         """
         condition = self._condition(where)
-        with explained_errors(self.url), self._engine.connect() as connection:
+        shown = shown_url(self.url)
+        with explained_errors(self.url), damage_explained(shown), self._engine.connect() as connection:
             if self._engine.dialect.name == "postgresql":
                 connection = connection.execution_options(isolation_level="REPEATABLE READ")
             with Session(connection) as reading:

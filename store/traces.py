@@ -12,6 +12,7 @@ from flashtrace_agent.trace import Step, Trace
 
 from .chains import batches
 from .schema import FacetRow, StepRow, TagRow, TraceRow
+from .shared_rows import SharedRows
 from .steps import read_steps
 from .summary import TraceSummary
 from .upsert import insert_new, insert_or_replace
@@ -49,9 +50,9 @@ def write_trace_rows(connection: Connection, traces: Sequence[Trace]) -> None:
     insert_new(connection, TagRow, tags)
 
 
-def ensure_trace_rows(connection: Connection, steps: Sequence[Step]) -> None:
+def ensure_trace_rows(connection: Connection, shared: SharedRows, steps: Sequence[Step]) -> None:
     """Store bare headers for steps that arrive before their traces'."""
-    first = {step.trace_id: step for step in reversed(steps)}
+    first = {step.trace_id: step for step in reversed(steps) if not shared.knows(step.trace_id)}
     stored: set[str] = set()
     for batch in batches(list(first)):
         stored.update(connection.scalars(_STORED, {"ids": batch}))
@@ -61,6 +62,7 @@ def ensure_trace_rows(connection: Connection, steps: Sequence[Step]) -> None:
         if trace_id not in stored
     ]
     insert_new(connection, TraceRow, headers)
+    shared.met.update(first)
 
 
 def read_trace(session: Session, trace_id: str) -> Trace:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Session
 
-from .database import explained_errors
+from .damage import damage_explained
+from .database import explained_errors, shown_url
 from .deletion import DeletionPlan, delete_step_rows, delete_trace_rows, plan_deletion
 from .maintenance import backup, describe, dropped_steps, vacuum
 from .schema import TraceRow
@@ -30,7 +31,7 @@ class Upkeep(Transactions):
 
     def delete_trace(self, id_or_prefix: str) -> str:
         """Delete a trace and every message, chunk and document only it referred to; return its id."""
-        with self._write() as connection:
+        with damage_explained(shown_url(self.url)), self._write() as connection:
             with Session(connection) as session:
                 trace_id = resolve_id(session, TraceRow, id_or_prefix)
             delete_trace_rows(connection, trace_id)
@@ -39,7 +40,7 @@ class Upkeep(Transactions):
 
     def delete_traces(self, trace_ids: Sequence[str]) -> None:
         """Delete several traces by their full ids in one transaction; see `delete_trace`."""
-        with self._write() as connection:
+        with damage_explained(shown_url(self.url)), self._write() as connection:
             for trace_id in trace_ids:
                 delete_trace_rows(connection, trace_id)
             self._memory.clear()
@@ -49,7 +50,7 @@ class Upkeep(Transactions):
 
         As `delete_trace`, what only they referred to goes too. Ids that are not stored are ignored.
         """
-        with self._write() as connection:
+        with damage_explained(shown_url(self.url)), self._write() as connection:
             delete_step_rows(connection, step_ids)
             self._memory.clear()
 
@@ -98,7 +99,11 @@ class Upkeep(Transactions):
         """
         from .copying import copy_rows
 
-        with explained_errors(self.url), target._write() as connection:
+        with (
+            explained_errors(self.url),
+            damage_explained(shown_url(self.url)),
+            target._write() as connection,
+        ):
             return copy_rows(self._engine, connection, tick)
 
     def vacuum(self) -> None:

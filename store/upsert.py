@@ -17,10 +17,11 @@ from .schema import Base
 Insert = sqlite.Insert | postgresql.Insert
 
 
-def insert_new(connection: Connection, row_type: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert the rows whose key is not taken; leave the others as they are."""
-    if rows:
-        connection.execute(_insert_new(connection.dialect.name, row_type), list(rows))
+def insert_new(connection: Connection, row_type: type[Base], rows: Sequence[Mapping[str, Any]]) -> int:
+    """Insert the rows whose key is not taken; leave the others as they are. Return how many were new."""
+    if not rows:
+        return 0
+    return connection.execute(_insert_new(connection.dialect.name, row_type), list(rows)).rowcount
 
 
 def insert_or_replace(

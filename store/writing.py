@@ -8,15 +8,23 @@ from sqlalchemy import Connection
 
 from flashtrace_agent.trace import Step
 
+from .schema import StepRow
 from .shared_rows import SharedRows
-from .steps import write_step_rows
-from .totals import refresh_totals
+from .steps import step_rows
+from .totals import add_to_totals, refresh_totals
 from .traces import ensure_trace_rows
+from .upsert import insert_new, insert_or_replace
 
 
 def write_steps(connection: Connection, shared: SharedRows, steps: Sequence[Step]) -> None:
     """Store steps, bare headers for traces that are not stored yet, and the traces' totals."""
-    if steps:
-        ensure_trace_rows(connection, steps)
-        write_step_rows(connection, shared, steps)
+    if not steps:
+        return
+    ensure_trace_rows(connection, shared, steps)
+    rows = step_rows(shared, steps)
+    shared.flush()
+    if insert_new(connection, StepRow, rows) == len(rows):
+        add_to_totals(connection, rows)
+    else:  # some replace earlier versions, which counted
+        insert_or_replace(connection, StepRow, rows)
         refresh_totals(connection, [step.trace_id for step in steps])

@@ -40,8 +40,11 @@ def check(as_json: JsonOption = False, store: StoreOption = None) -> None:
     else:
         for problem in problems[:_SHOWN]:
             typer.echo(str(problem))
+        if len(problems) > _SHOWN:
+            typer.echo(f"… and {len(problems) - _SHOWN} more (--json lists all)")
     if problems:
-        raise StoreError(f"The store has {len(problems)} problems: restore it from a backup.")
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise StoreError(f"The store has {count}: restore it from a backup.")
     if not as_json:
         typer.echo("The store is sound.")
 
@@ -89,8 +92,8 @@ def copy(
     """
     with open_existing_store(store) as opened, open_store(target) as other:
         rows = opened.describe()["rows"]
-        # Once more for the messages, whose words are indexed anew.
-        with counting("copying rows", sum(rows.values()) + rows["messages"]) as tick:
+        # Every row is read back, and the messages once more for their words.
+        with counting("copying rows", 2 * sum(rows.values()) + rows["messages"]) as tick:
             digest = opened.copy_to(other, lambda table, count: tick(count))
     typer.echo(
         f"Copied {rows['traces']} traces with {rows['steps']} steps; both stores have the digest {digest}."

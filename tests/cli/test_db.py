@@ -31,6 +31,48 @@ def test_damage_is_listed(run: Run, trace: Trace, store_url: str) -> None:
     assert json.loads(run("db", "check", "--json").stdout)[0]["table"] == "documents"
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE messages SET body = '{'",
+        "UPDATE documents SET data = x'00'",
+        "UPDATE token_chunks SET data = 7",
+        "UPDATE attributions SET scores = x'4641', summary = '[]'",
+        "UPDATE steps SET fidelity = 'no', arguments = '{'",
+        "UPDATE traces SET started_at = 'yesterday'",
+        "DELETE FROM text_chunks",
+        "DROP TABLE messages",
+        "UPDATE flashtrace_agent_schema SET version_num = '9999'",
+    ],
+)
+def test_a_damaged_store_is_said_to_be_in_one_sentence(
+    run: Run, trace: Trace, store_url: str, tmp_path: Path, damage: str
+) -> None:
+    """By whatever reads it, and by what deletes from it; nothing is written half."""
+    with sqlite3.connect(store_url.removeprefix("sqlite:///")) as connection:
+        connection.execute(damage)
+    other = f"sqlite:///{tmp_path}/other.db"
+    out = str(tmp_path / "out")
+    commands = [
+        ("list",), ("list", "--json"), ("list", "--where", "text ~ 'sofas'"), ("show", trace.id),
+        ("show", trace.id, "--json"), ("search", "sofas"), ("annotate", trace.id), ("review", "--json"),
+        ("db", "info"), ("db", "check"), ("db", "copy", other), ("compare", trace.id, trace.id),
+        *(("export", "--format", name, "-o", f"{out}/{name}") for name in ("jsonl", "otlp", "html")),
+        ("delete", trace.id), ("delete", trace.id, "--yes"),
+    ]  # fmt: skip
+    failed = 0
+    Path(out).mkdir()
+    for command in commands:
+        result = run(*command)
+        assert result.error is None or isinstance(result.error, SystemExit), (command, result.error)
+        failed += result.exit_code
+        if result.exit_code:
+            assert result.stderr.startswith("Error: "), (command, result.stderr)
+            assert result.stderr.count("\n") == 1, (command, result.stderr)
+            assert not list(Path(out).rglob("*.partial")), command
+    assert failed
+
+
 def test_the_store_is_described(run: Run, trace: Trace) -> None:
     """In lines and as JSON."""
     assert json.loads(run("db", "info", "--json").stdout)["rows"]["steps"] == 3

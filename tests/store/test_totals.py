@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -163,3 +164,22 @@ def test_a_page_further_down_is_found_by_index_too(sqlite_store: Store, where: s
     """Keyset paging: `before` is a search as well."""
     plan = plans(sqlite_store, where=where, before="01a")
     assert not any(line.startswith("SCAN traces ") for line in plan), plan
+
+
+def test_totals_hold_while_several_write_one_trace(store: Store, store_url: str) -> None:
+    """New steps and steps written again, each writer with connections of its own."""
+    trace = make_trace()
+
+    def write(writer: int) -> None:
+        with Store(store_url) as other:
+            for number in range(12):
+                ids = [writer] * number
+                own = make_model_step(trace, 100 * writer + number, prompt_ids=ids, model=f"m{writer}")
+                shared = make_model_step(trace, number, prompt_ids=ids, fidelity=list(Fidelity)[writer % 3])
+                other.write_steps([own, shared])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(1, 5)))
+    assert store.check() == []
+    (summary,) = store.list_traces()
+    assert summary.steps == 12 * 4 + 12
