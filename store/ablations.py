@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection, delete, select
@@ -14,6 +15,49 @@ from flashtrace_agent.errors import StoreError
 from .chains import batches
 from .schema import AblationRow, StepRow
 from .upsert import insert_new
+
+
+@dataclass(frozen=True, slots=True)
+class AblationPart:
+    """What is kept of one step of a proof; see `AblationRow`."""
+
+    id: str
+    step_id: str
+    key: str
+    position: int
+    steps: int
+    data: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready dict."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> AblationPart:
+        """Undo `to_dict`.
+
+        Raises:
+            TypeError, ValueError: if the data is not one.
+        """
+        part = cls(**data)
+        if len(bytes.fromhex(part.id)) != 16 or not bytes.fromhex(part.key):
+            raise ValueError(f"{part.id!r} or {part.key!r} is no digest")
+        return part
+
+
+def read_ablation_parts(session: Session, step_ids: Sequence[str]) -> list[AblationPart]:
+    """Return what is kept of steps, whichever proof it is a part of."""
+    parts: list[AblationPart] = []
+    for batch in batches(step_ids):
+        query = select(AblationRow).where(AblationRow.step_id.in_(batch))
+        for row in session.scalars(query):
+            parts.append(AblationPart(row.id, row.step_id, row.key, row.position, row.steps, row.data))
+    return sorted(parts, key=lambda part: (part.step_id, part.id))
+
+
+def write_ablation_parts(connection: Connection, parts: Sequence[AblationPart]) -> None:
+    """Store parts of proofs on stored steps, inside a write transaction; those that are there stay."""
+    insert_new(connection, AblationRow, [part.to_dict() for part in parts])
 
 
 def write_ablation_rows(connection: Connection, key: str, steps: Mapping[str, Mapping[str, Any]]) -> None:

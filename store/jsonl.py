@@ -2,7 +2,8 @@
 
 The first line names the format, the last one counts what came between, so that a file cut short is
 recognized. Between them each trace's header is followed by its steps, each step by its
-attributions, then by what is said about them, what was traced back, and the jobs of its steps. An
+attributions, then by what is said about them, what was traced back, the jobs of its steps, and what
+reviews proved of them. An
 import reads the whole file before it writes anything, and writes each trace whole or not at all.
 """
 
@@ -20,6 +21,7 @@ from flashtrace_agent.attribution import Attribution
 from flashtrace_agent.errors import StoreError
 from flashtrace_agent.trajectory import Trajectory
 
+from .ablations import AblationPart
 from .column_types import compact_json
 from .job_list import JobState
 from .job_requests import job_id
@@ -29,7 +31,7 @@ from .whole_trace import WholeTrace
 
 FORMAT = "flashtrace-agent traces"
 VERSION = 3
-"""Version 1 had no annotations and no trajectories, version 2 no jobs."""
+"""Version 1 had no annotations and no trajectories, version 2 no jobs and no proofs of reviews."""
 
 Tick = Callable[[int], None]
 """Called with how many more traces are exported, or bytes of a file imported."""
@@ -53,12 +55,14 @@ class Counts:
     annotations: int = 0
     trajectories: int = 0
     jobs: int = 0
+    ablations: int = 0
 
     def __str__(self) -> str:
         counted = [f"{self.traces} traces", f"{self.steps} steps", f"{self.attributions} attributions"]
         counted += [f"{self.annotations} annotations"] if self.annotations else []
         counted += [f"{self.trajectories} trajectories"] if self.trajectories else []
         counted += [f"{self.jobs} jobs"] if self.jobs else []
+        counted += [f"{self.ablations} parts of proofs"] if self.ablations else []
         return f"{', '.join(counted[:-1])} and {counted[-1]}"
 
     def add(self, whole: WholeTrace) -> None:
@@ -69,6 +73,7 @@ class Counts:
         self.annotations += len(whole.annotations)
         self.trajectories += len(whole.trajectories)
         self.jobs += len(whole.jobs)
+        self.ablations += len(whole.ablations)
 
     def to_dict(self) -> dict[str, int]:
         """Return a JSON-ready dict."""
@@ -153,6 +158,8 @@ def _records(whole: WholeTrace) -> Iterator[dict[str, Any]]:
         yield {"trajectory": trajectory.to_dict()}
     for job in whole.jobs:
         yield {"job": job.unleased().to_dict()}
+    for part in whole.ablations:
+        yield {"ablation": part.to_dict()}
 
 
 def _read(path: Path, tick: Tick) -> Iterator[WholeTrace]:
@@ -211,10 +218,17 @@ def _take(whole: WholeTrace, record: Mapping[str, Any]) -> None:
         whole.trajectories.append(trajectory)
     elif "job" in record:
         job = JobState.from_dict(record["job"])
-        if job.id != job_id(job.step_id, job.targets, method=job.method, hops=job.hops, check=job.check):
+        same = job_id(
+            job.step_id, job.targets, method=job.method, hops=job.hops, check=job.check, review=job.review
+        )
+        if job.id != same:
             raise ValueError(f"the job {job.id} is not what it says")
         owner, step_id = job.trace_id, job.step_id
         whole.jobs.append(job)
+    elif "ablation" in record:
+        part = AblationPart.from_dict(record["ablation"])
+        owner, step_id = trace.id, part.step_id
+        whole.ablations.append(part)
     else:
         owner, step_id = trace.id, record["of"]
         whole.attributions[step_id].append(Attribution.from_dict(record["attribution"]))

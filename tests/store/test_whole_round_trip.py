@@ -15,6 +15,7 @@ from flashtrace_agent.annotation import Annotation
 from flashtrace_agent.attribution import Attribution, Hop
 from flashtrace_agent.span import Span
 from flashtrace_agent.store import JobState, Store
+from flashtrace_agent.store.ablations import AblationPart
 from flashtrace_agent.store.job_requests import job_id
 from flashtrace_agent.store.jsonl import export_jsonl, import_jsonl
 from flashtrace_agent.store.whole_trace import WholeTrace
@@ -76,8 +77,10 @@ def jobs(draw: st.DrawFn, step: Step) -> JobState:
     targets = draw(st.none() | st.lists(WORDS, unique=True, max_size=2).map(sorted).map(tuple))
     hops, check = draw(st.integers(0, 3)), draw(st.booleans())
     status = draw(st.sampled_from(["queued", "done", "dead"]))
+    review = draw(st.none() | OBJECTS.map(lambda content: {**content, "step": step.id}))
     return JobState(
-        id=job_id(step.id, targets, method="ramp", hops=hops, check=check), trace_id=step.trace_id,
+        id=job_id(step.id, targets, method="ramp", hops=hops, check=check, review=review), review=review,
+        trace_id=step.trace_id,
         step_id=step.id, targets=targets, method="ramp", hops=hops, check=check,
         priority=draw(st.integers(-5, 5)), status=status, attempts=draw(st.integers(0, 5)), max_attempts=5,
         created_at=draw(TIMES), due_at=draw(TIMES), finished_at=None if status == "queued" else draw(TIMES),
@@ -121,6 +124,11 @@ def whole_traces(draw: st.DrawFn, number: int) -> WholeTrace:
                 )
         if draw(st.booleans()):
             whole.jobs.append(draw(jobs(step)))
+            key, data = draw(st.binary(min_size=16, max_size=16)).hex(), draw(OBJECTS)
+            part = AblationPart(
+                key[::-1], step.id, key, draw(st.integers(0, 9)), draw(st.integers(1, 9)), data
+            )
+            whole.ablations.append(part)
     return whole
 
 
@@ -152,6 +160,7 @@ def test_any_store_is_the_same_elsewhere(empty_file: Path, content: list[WholeTr
                 assert sorted(whole.trace.steps, key=id_of) == sorted(origin.trace.steps, key=id_of)
                 assert sorted(whole.annotations, key=id_of) == sorted(origin.annotations, key=id_of)
                 assert sorted(whole.jobs, key=id_of) == sorted(origin.jobs, key=id_of)
+                assert sorted(whole.ablations, key=id_of) == sorted(origin.ablations, key=id_of)
                 assert whole.trajectories == sorted(
                     origin.trajectories,
                     key=lambda t: [step.id for step in whole.trace.steps].index(t.step_id),
@@ -160,6 +169,6 @@ def test_any_store_is_the_same_elsewhere(empty_file: Path, content: list[WholeTr
             assert (folder / "one.jsonl").read_bytes() == (folder / "other.jsonl").read_bytes()
 
 
-def id_of(item: Step | Annotation | JobState) -> str:
+def id_of(item: Step | Annotation | JobState | AblationPart) -> str:
     """Return what to sort by."""
     return item.id
