@@ -171,6 +171,7 @@ SCROLL = """async (pane) => {
 def scroll(browser: Browser, page_file: Path) -> tuple[float, float, float]:
     """Return frames per second, the 99th percentile and the longest of the times between frames in ms."""
     page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.set_default_timeout(120_000)
     page.goto(page_file.as_uri())
     page.get_by_label("Fold cold lines").uncheck()
     pane = page.locator(".ft-text")

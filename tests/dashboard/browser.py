@@ -29,8 +29,9 @@ ARGUMENTS = [
 ]
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "test-output"
 
-PATIENCE_MS = 60_000
-"""The machine may be busy and Streamlit loads its parts lazily."""
+PATIENCE_MS = 240_000
+"""The machine may be busy with other things, and Streamlit loads its parts lazily; nothing waits longer than
+it has to."""
 
 SIZES = {"laptop": (1280, 800), "wide": (1920, 1080)}
 

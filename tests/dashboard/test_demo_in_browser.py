@@ -12,7 +12,7 @@ from playwright.sync_api import expect, sync_playwright
 from flashtrace_agent.store import Store
 
 from ..conftest import Demo
-from .browser import ARGUMENTS, SCREENSHOTS, bring_into_sight, chromium, see_target, serving
+from .browser import ARGUMENTS, PATIENCE_MS, SCREENSHOTS, bring_into_sight, chromium, see_target, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -28,8 +28,8 @@ def test_open_a_demo_trace_choose_a_target_and_see_what_caused_it(demo: Demo) ->
     with serving(demo.store) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
         page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.set_default_timeout(60_000)
-        expect.set_options(timeout=60_000)
+        page.set_default_timeout(PATIENCE_MS)
+        expect.set_options(timeout=PATIENCE_MS)
 
         page.goto(address)
         page.get_by_test_id("stDataFrame").first.wait_for()
@@ -66,10 +66,10 @@ def test_drag_over_words_and_a_real_worker_explains_them(demo: Demo) -> None:
         start = next(one for one in known if one.target_name == "reasoning").target[0].start
     worker = [sys.executable, "-m", "flashtrace_agent", "worker", "--watch", "--store", demo.store]
     with serving(demo.store) as address, sync_playwright() as playwright:
-        expect.set_options(timeout=200_000)  # the worker loads the model with its first job
+        expect.set_options(timeout=PATIENCE_MS)  # the worker loads the model with its first job
         browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
         page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(PATIENCE_MS)
         page.goto(f"{address}/why?trace={summary.id}&step={step.id}&target=tool_name")
         first, last = (bring_into_sight(page, position) for position in (start + 1, start + 2))
         first.hover()

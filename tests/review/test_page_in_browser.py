@@ -18,13 +18,11 @@ from flashtrace_agent.store import Job, Store
 from flashtrace_agent.store.work import work
 from flashtrace_agent.trace import Step
 
-from ..dashboard.browser import ARGUMENTS, SCREENSHOTS, chromium, serving, settle
+from ..dashboard.browser import ARGUMENTS, PATIENCE_MS, SCREENSHOTS, chromium, serving, settle
 from .prompts import IDLE, PLAIN, run, write
 from .proving import prove_all
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-PATIENCE_MS = 60_000
 
 
 @pytest.fixture(scope="module")
