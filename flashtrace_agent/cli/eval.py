@@ -78,7 +78,9 @@ def evaluate(
     ] = Preset.DEFAULT,
     examples: Annotated[
         int | None,
-        typer.Option("--examples", min=1, help="Right answers wanted of each task.", show_default=False),
+        typer.Option(
+            "--examples", min=1, help="Right answers wanted of each group of tasks.", show_default=False
+        ),
     ] = None,
     results: Annotated[
         Path | None,
@@ -122,15 +124,18 @@ def evaluate(
     records = Records(results)
     names = models or [DEFAULT_MODEL]
     facts = _measure(names, wanted, scorers, effort, records)
-    measured = {task.name for task in wanted}
-    found = [
-        group
-        for group in summary.groups(records, [scorer.name for scorer in scorers])
-        if group.model in names and group.task in measured
-    ]
+    found, confirming = (
+        summary.groups(
+            records,
+            models=names,
+            tasks=[task.name for task in measured],
+            methods=[scorer.name for scorer in scorers],
+        )
+        for measured in (wanted, [task for task in wanted if not task.held_in])
+    )
     if output is not None:
         command = shlex.join(["flashtrace-agent", *sys.argv[1:]])
-        write_text(output, report.markdown(found, facts, command, DEFAULT_METHOD))
+        write_text(output, report.markdown(found, confirming, facts, command, DEFAULT_METHOD))
     if plots is not None:
         write_plots(found, plots)
     if as_json:
@@ -150,7 +155,8 @@ def _measure(
 
     where: dict[str, str] = {}
     with open_progress() as progress:
-        bar = progress.add_task("measuring", total=len(names) * len(tasks) * effort.examples)
+        groups = {task.group for task in tasks}
+        bar = progress.add_task("measuring", total=len(names) * len(groups) * effort.examples)
         for name in names:
             attributor = load_attributor(name)
             where = environment(attributor.model_name)
@@ -162,7 +168,7 @@ def _measure(
     where.pop("model", None)
     return where | {
         "models": ", ".join(names),
-        "effort": f"{effort.examples} examples a task, {effort.groups} deletion steps, "
+        "effort": f"{effort.examples} examples a group, {effort.groups} deletion steps, "
         f"{effort.subsets} random subsets",
     }
 
@@ -174,7 +180,7 @@ def _print(found: list[Group]) -> None:
 
     console = open_console()
     for group in found:
-        title = f"{group.task} · {group.model}: {group.right} of {group.tried} solved"
+        title = f"{group.name} · {group.model}: {group.right} of {group.tried} solved"
         if group.too_few:
             console.print(f"{title}; too few right answers for numbers", markup=False)
             continue

@@ -23,6 +23,7 @@ from .kept import kept_captures
 from .loading import load_model
 from .methods import method_named
 from .request import SpansLike, TargetLike, check_ids, make_request
+from .row_shares import row_shares
 
 
 class Attributor:
@@ -79,7 +80,8 @@ class Attributor:
             input_ids: (N,) prompt + completion, without padding.
             target: what to explain: a span, several spans, or a weight ≥ 0 for every token (N,).
             through: reasoning spans that influence passes through; None for no recursion.
-            hops: how many times influence on the reasoning is passed on.
+            hops: how many times influence on the reasoning is passed on; `walk` passes it on to the end
+                unless this is 0.
             method: a name in `flashtrace_agent.engine.methods.METHODS`.
             capture: what an earlier forward over these ids left behind (see `capture`); spares the
                 forward pass if it holds every row the target and the reasoning need. By default
@@ -160,6 +162,12 @@ class Attributor:
         """Return float64 (M, N) token totals of one hop for weights (M, R) over the captured rows."""
         with torch.inference_mode():
             return hop_totals(self.model, self.family, capture, weights)
+
+    def row_shares(self, capture: Capture, rows: npt.NDArray[np.intp]) -> Tensor:
+        """Return where captured rows (R',) come from, float32 (R', N); see `engine.row_shares`."""
+        used = np.searchsorted(capture.rows.numpy(), rows)
+        with torch.inference_mode():
+            return row_shares(self.model, self.family, capture, torch.from_numpy(used))
 
     def pieces(self, input_ids: Sequence[int]) -> tuple[str, ...]:
         """Return the text of each token, or its number in brackets where there is no tokenizer."""

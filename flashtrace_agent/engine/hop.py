@@ -13,66 +13,24 @@ row-wise factor is fixed, so it scales the row weights and the rows of W_O.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
 from ..errors import SequenceError
-from .capture import Capture, LayerCapture, norm_epsilon
+from .capture import Capture, LayerCapture
 from .column_sums import weighted_column_sums
 from .families import Family
-from .families.base import bias_of, dense_weight
 from .memory import is_out_of_memory, release_memory
+from .projection import dense_projection
 from .proximity import residual_proximity, token_proximity
 
 
-@dataclass(slots=True)
-class Projection:
-    """A layer's output projection, made dense for the time of one layer.
-
-    weight: float32 (H, d, d_h); norms: float32 (H, d); offset: float32 (d,), what a row's
-    attention output holds whatever it attends to (value bias through W_O, output bias).
-    value_bias: float32 (H_kv, 1, d_h) or None.
-    """
-
-    weight: Tensor
-    norms: Tensor
-    offset: Tensor
-    value_bias: Tensor | None
-
-
-def l1_proximity(
-    sums: Tensor, value: Tensor, projection: Projection, residual: Tensor, target: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return Σ_h prox(z_j^h, y), float64 (N,), and prox(r, y): the paper's measure."""
-    near = token_proximity(sums, value, projection.weight, projection.norms, target)
-    return near, residual_proximity(residual, target)
-
-
-Measure = Callable[[Tensor, Tensor, Projection, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""From column sums (H, N), values (H_kv, N, d_h), a layer's projection, r (d,) and y (d,) to the nearness
-of each token, float64 (N,), and of the residual stream, a scalar."""
-
-
-def hop_totals(
-    model: nn.Module,
-    family: Family,
-    capture: Capture,
-    weights: Tensor,
-    *,
-    layer_weights: Sequence[float] | None = None,
-    measure: Measure = l1_proximity,
-) -> Tensor:
+def hop_totals(model: nn.Module, family: Family, capture: Capture, weights: Tensor) -> Tensor:
     """Return each token's total over layers for each target.
 
     Args:
         capture: what a forward left behind, with R rows.
         weights: float (M, R), one row per target, ≥ 0. Only their ratios matter.
-        layer_weights: how much each layer counts, ≥ 0; None for all alike.
-        measure: how near a token's contribution is to the target.
 
     Returns:
         float64 (M, N) on the CPU. A target whose weights are all zero gets zeros.
@@ -84,10 +42,8 @@ def hop_totals(
     scaled = torch.where(sums > 0, weights.double() / sums.clamp_min(1e-300), 0.0).float()[:, used]  # (M, R')
     if not len(used):
         return totals
-    factors = [1.0] * len(capture.layers) if layer_weights is None else layer_weights
-    for layer, module, factor in zip(capture.layers, family.layers(model), factors, strict=True):
-        if factor:
-            totals += factor * _affordable_scores(layer, capture.rows, used, scaled, family, module, measure)
+    for layer, module in zip(capture.layers, family.layers(model), strict=True):
+        totals += _affordable_scores(layer, capture.rows, used, scaled, family, module)
     return totals
 
 
@@ -98,7 +54,6 @@ def _affordable_scores(
     weights: Tensor,
     family: Family,
     module: nn.Module,
-    measure: Measure,
 ) -> Tensor:
     """Return `_layer_scores` on the CPU, of half the targets at a time where memory is short.
 
@@ -106,7 +61,7 @@ def _affordable_scores(
         SequenceError: if the memory does not hold one target's.
     """
     try:
-        return _layer_scores(layer, rows, used, weights, family, module, measure).cpu()
+        return _layer_scores(layer, rows, used, weights, family, module).cpu()
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -118,7 +73,7 @@ def _affordable_scores(
     release_memory()
     half = len(weights) // 2
     parts = (weights[:half], weights[half:])
-    return torch.cat([_affordable_scores(layer, rows, used, part, family, module, measure) for part in parts])
+    return torch.cat([_affordable_scores(layer, rows, used, part, family, module) for part in parts])
 
 
 def _layer_scores(
@@ -128,12 +83,11 @@ def _layer_scores(
     weights: Tensor,
     family: Family,
     module: nn.Module,
-    measure: Measure,
 ) -> Tensor:
     """Return e of one layer, float64 (M, N)."""
     device = layer.key.device
     used, weights = used.to(device), weights.to(device)
-    projection = _projection(layer, family, module)
+    projection = dense_projection(layer, family, module)
     residual = torch.matmul(weights, layer.residual[used].float())  # (M, d), r
     if layer.row_scale is not None:
         weights = weights * layer.row_scale[used]  # w_i / rms_i
@@ -146,7 +100,8 @@ def _layer_scores(
         mixed = _mix(sums[index], value)  # (H, d_h)
         attended = torch.einsum("hde,he->d", projection.weight, mixed)
         target = residual[index] + attended + weights[index].sum() * projection.offset  # (d,), y
-        near, kept = measure(sums[index], value, projection, residual[index], target)  # (N,), scalar
+        near = token_proximity(sums[index], value, projection.weight, projection.norms, target)  # (N,)
+        kept = residual_proximity(residual[index], target)  # scalar
         total = near.sum() + kept
         scores[index] = torch.where(total > 0, near / total.clamp_min(1e-300), 0.0)
     return scores
@@ -156,35 +111,3 @@ def _mix(sums: Tensor, value: Tensor) -> Tensor:
     """Return Σ_j s_j v_j by head, float32 (H, d_h), from sums (H, N) and value (H_kv, N, d_h)."""
     grouped = sums.reshape(value.shape[0], -1, value.shape[1])  # (H_kv, groups, N)
     return torch.matmul(grouped, value).reshape(len(sums), -1)
-
-
-def _projection(layer: LayerCapture, family: Family, module: nn.Module) -> Projection:
-    heads = layer.query.shape[0]
-    kv_heads = layer.key.shape[0]
-    value_width = layer.value.shape[2]
-    device = layer.key.device
-    out = family.output_projection(module)
-    flat = dense_weight(out, heads * value_width, device)  # (d, H·d_h)
-    offset = torch.zeros(flat.shape[0], device=device)
-    bias = bias_of(out)
-    if bias is not None:
-        offset = offset + bias.to(device).float()
-    value_bias = family.value_bias(module)
-    shaped_bias = None
-    if value_bias is not None:
-        shaped_bias = value_bias.to(device).float().view(kv_heads, 1, value_width)
-        offset = offset + flat @ shaped_bias.repeat_interleave(heads // kv_heads, dim=0).reshape(-1)
-    norm = family.post_attention_norm(module)
-    if norm is not None:
-        gain = _norm_gain(norm, flat.shape[0], device)  # (d,)
-        flat, offset = gain[:, None] * flat, gain * offset
-    weight = flat.view(flat.shape[0], heads, value_width).transpose(0, 1).contiguous()  # (H, d, d_h)
-    return Projection(weight, weight.norm(dim=-1), offset, shaped_bias)
-
-
-def _norm_gain(norm: nn.Module, width: int, device: torch.device) -> Tensor:
-    """Return an RMS norm's gain by dimension, float32 (d,), found by asking the module itself."""
-    with torch.no_grad():
-        ones = torch.ones(1, width, device=device)
-        gain: Tensor = norm(ones)[0].float() * math.sqrt(1.0 + norm_epsilon(norm))
-    return gain

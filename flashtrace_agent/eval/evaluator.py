@@ -35,7 +35,7 @@ class Effort:
     """How much is spent on an example.
 
     Attributes:
-        examples: right answers wanted of each task.
+        examples: right answers wanted of each group of tasks.
         groups: equal groups in which tokens are removed for RISE and MAS; even multiples of 10 fit best.
         subsets: random subsets of the prompt's pieces for the LDS; 0 leaves out what needs pieces.
     """
@@ -85,22 +85,27 @@ def evaluate(
     """Fill `records` with every example and score that is missing.
 
     Args:
-        tick: called with a task's name after each finished example of it; as often as examples are
-            wanted, also where a task is given up.
+        tick: called with a task's name after each finished example of it; by group as often as examples
+            are wanted, also where its tasks are given up.
     """
+    groups: dict[str, list[Task]] = {}
     for task in tasks:
-        done = 0
-        for seed in range(TRIES * effort.examples):
-            if done == effort.examples or (seed >= HOPELESS and not done):
-                break
-            example = _example(attributor, task, seed, records)
-            if example is None:
-                continue
-            _score(attributor, example, scorers, effort, records)
-            done += 1
-            tick(task.name)
-        for _ in range(effort.examples - done):
-            tick(task.name)
+        groups.setdefault(task.group, []).append(task)
+    for group in groups.values():
+        missing = effort.examples
+        for tasks_left, task in zip(range(len(group), 0, -1), group, strict=True):
+            wanted = -(-missing // tasks_left)  # an equal share, and what earlier tasks fell short of
+            seed = done = 0
+            while done < wanted and seed < TRIES * wanted and (done or seed < HOPELESS):
+                example = _example(attributor, task, seed, records)
+                seed += 1
+                if example is not None:
+                    _score(attributor, example, scorers, effort, records)
+                    done += 1
+                    tick(task.name)
+            missing -= done
+        for _ in range(missing):
+            tick(group[-1].name)
 
 
 def _example(attributor: Attributor, task: Task, seed: int, records: Records) -> Example | None:

@@ -38,7 +38,7 @@ def _picture(found: Sequence[Group], metric: str) -> str:
             continue
         y += 10
         parts.append(
-            f'<text x="8" y="{y + 9}" class="group">{escape(f"{group.task} · {group.model}")}</text>'
+            f'<text x="8" y="{y + 9}" class="group">{escape(f"{group.name} · {group.model}")}</text>'
         )
         for name, value in known.items():
             at, low, high = (_x(bound) for bound in (value.mean, value.low, value.high))

@@ -19,25 +19,14 @@ class Preset:
 
 
 _TALKED = tuple(name for name in TASKS if name != "chain")  # a model trained on it has a language of its own
-_COMPARED = (
-    "flashtrace",
-    "ramp",
-    "ramp:generation",
-    "ifr_tokenwise",
-    "gradient",
-    "contrast",
-    "flashtrace-0.1.1",
-    "flashtrace-0.1.1:span",
-    "attention",
-    "random",
-)
+_COMPARED = ("flashtrace", "walk", "gradient", "contrast", "attention", "flashtrace-0.1.1", "random")
 
 PRESETS = {
     "quick": Preset(
         ("needle", "variable_tracking", "extractive_qa"),
-        ("flashtrace", "ramp", "gradient", "flashtrace-0.1.1", "random"),
+        ("flashtrace", "walk", "flashtrace-0.1.1", "random"),
         Effort(examples=6, groups=10, subsets=0),
     ),
-    "default": Preset(_TALKED, _COMPARED, Effort(examples=40, groups=10, subsets=12)),
+    "default": Preset(_TALKED, _COMPARED, Effort(examples=40, groups=10, subsets=0)),
     "full": Preset(tuple(TASKS), tuple(scorer_names()), Effort(examples=40, groups=20, subsets=24)),
 }

@@ -26,10 +26,14 @@ LEGEND = (
 )
 
 
-def markdown(found: Sequence[Group], facts: dict[str, str], command: str, default: str) -> str:
+def markdown(
+    found: Sequence[Group], confirming: Sequence[Group], facts: dict[str, str], command: str, default: str
+) -> str:
     """Return the whole report.
 
     Args:
+        found: all groups.
+        confirming: the same without the tasks on which the default was chosen.
         facts: what was measured with and where, by name.
         command: what repeats the measurement.
         default: the method that is compared with the reference package.
@@ -42,35 +46,35 @@ def markdown(found: Sequence[Group], facts: dict[str, str], command: str, defaul
         *(f"- {name}: {value}" for name, value in facts.items()),
     ]
     lines += ["", LEGEND, ""]
-    lines += _comparison(found, default)
+    if not any(not group.too_few for group in found):
+        lines += ["No task was solved often enough for numbers.", ""]
+    for groups, which in ((found, "all groups"), (confirming, "tasks the default was not chosen on")):
+        for base in (default, REFERENCE):
+            lines += _comparison(groups, which, base)
     for group in found:
         lines += _section(group)
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _comparison(found: Sequence[Group], default: str) -> list[str]:
-    """Return the paired differences of every method to the default and to the reference, over all groups."""
-    names = method_names(found)
+def _comparison(found: Sequence[Group], which: str, base: str) -> list[str]:
+    """Return the paired differences of every method to `base`, over groups."""
     solved = [group for group in found if not group.too_few]
-    if not solved:
-        return ["No task was solved often enough for numbers.", ""]
-    lines = []
-    for base in (default, REFERENCE):
-        if base not in names:
-            continue
-        lines += [
-            f"## Against `{base}`, over all groups",
-            "",
-            f"Mean paired difference to `{base}` with its 95 % interval, every group weighing the same; "
-            "**bold** where the interval excludes zero.",
-            "",
-            *_row("method", [HEADINGS[metric] for metric in METRICS], head=True),
-        ]
-        for name in names:
-            if name != base:
-                lines += _row(f"`{name}`", [_gap(solved, name, base, metric) for metric in METRICS])
-        lines.append("")
-    return lines
+    names = method_names(solved)
+    if base not in names:
+        return []
+    lines = [
+        f"## Against `{base}`, over {which}",
+        "",
+        f"Mean paired difference to `{base}` with its 95 % interval, every group weighing the same "
+        f"({', '.join(f'{group.name} on {group.model}: {group.right}' for group in solved)}); "
+        "**bold** where the interval excludes zero.",
+        "",
+        *_row("method", [HEADINGS[metric] for metric in METRICS], head=True),
+    ]
+    for name in names:
+        if name != base:
+            lines += _row(f"`{name}`", [_gap(solved, name, base, metric) for metric in METRICS])
+    return [*lines, ""]
 
 
 def _gap(found: Sequence[Group], name: str, base: str, metric: str) -> str:
@@ -82,18 +86,18 @@ def _gap(found: Sequence[Group], name: str, base: str, metric: str) -> str:
 
 
 def _section(group: Group) -> list[str]:
-    about = TASKS[group.task].about if group.task in TASKS else ""
     lines = [
-        f"## {group.task} · {group.model}",
+        f"## {group.name} · {group.model}",
         "",
-        f"{about}. Solved {group.right} of {group.tried} puzzles.",
+        f"Solved {group.right} of {group.tried} puzzles.",
     ]
     if group.failures:
         lines[-1] += (
             " Left out: " + ", ".join(f"{count} {why}" for why, count in group.failures.items()) + "."
         )
+    lines += ["", *(_task(name, count) for name, count in group.solved.items()), ""]
     if group.too_few:
-        return [*lines, "", "Too few right answers: no numbers.", ""]
+        return [*lines, "Too few right answers: no numbers.", ""]
     for metric, what in (("rise_t", "the target"), ("rise_g", "the generation")):
         if excluded := group.excluded(metric):
             lines.append(
@@ -112,6 +116,11 @@ def _section(group: Group) -> list[str]:
             cells.append(f"**{text}**" if name in near.get(metric, ()) else text)
         lines += _row(f"`{name}`", [*cells, f"{group.seconds[name]:.2f}"])
     return [*lines, ""]
+
+
+def _task(name: str, count: int) -> str:
+    about, chosen = (TASKS[name].about, TASKS[name].held_in) if name in TASKS else ("", False)
+    return f"- {count} of `{name}`: {about}{' (the default was chosen on it)' if chosen else ''}"
 
 
 def _row(first: str, cells: list[str], *, head: bool = False) -> list[str]:

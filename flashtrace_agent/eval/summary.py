@@ -1,14 +1,15 @@
-"""From finished lines to estimates: by model, task and method, and over all tasks."""
+"""From finished lines to estimates: by model, group of tasks and method, and over all groups."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
 from .records import Line, Records
 from .statistics import Estimate, estimate, grouped_difference
+from .tasks import TASKS
 
 LOWER_IS_BETTER = ("rise_t", "mas_t", "rise_g", "mas_g", "sufficiency_t", "sufficiency_g")
 HIGHER_IS_BETTER = (
@@ -21,39 +22,48 @@ METRICS = (
     "first_token", "template",
 )  # fmt: skip
 FEWEST = 5
-"""Examples below which a task, or a metric of it, gives no numbers: an interval of one is no interval."""
+"""Examples below which a group, or a metric of it, gives no numbers: an interval of one is no interval."""
+
+Example = tuple[str, int]
+"""A task's name and the puzzle's seed."""
 
 
 @dataclass(slots=True)
 class Group:
-    """One model's examples of one task.
+    """One model's examples of one group of tasks.
 
     Attributes:
-        tried, right: puzzles tried and solved.
+        solved: by task, how many of its puzzles were solved.
+        tried: puzzles tried.
         failures: why the others were not, with counts.
-        methods: by method, by metric, the value of each example (seed to value; None: does not apply).
+        methods: by method, by metric, the value of each example; None: does not apply.
         seconds: by method, the median seconds of an example.
         skipped: by method, why it could not run, with counts.
     """
 
     model: str
-    task: str
+    name: str
+    solved: dict[str, int] = field(default_factory=dict)
     tried: int = 0
-    right: int = 0
     failures: dict[str, int] = field(default_factory=dict)
-    methods: dict[str, dict[str, dict[int, float | None]]] = field(default_factory=dict)
+    methods: dict[str, dict[str, dict[Example, float | None]]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     skipped: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def right(self) -> int:
+        """Puzzles solved."""
+        return sum(self.solved.values())
 
     @property
     def too_few(self) -> bool:
         """Tell whether the model solved too few puzzles for numbers."""
         return self.right < FEWEST
 
-    def values(self, method: str, metric: str) -> dict[int, float]:
-        """Return a metric's values by seed, those that apply; nothing where they are too few."""
+    def values(self, method: str, metric: str) -> dict[Example, float]:
+        """Return a metric's values by example, those that apply; nothing where they are too few."""
         found = self.methods.get(method, {}).get(metric, {})
-        known = {seed: value for seed, value in found.items() if value is not None}
+        known = {example: value for example, value in found.items() if value is not None}
         return known if len(known) >= FEWEST else {}
 
     def estimate(self, method: str, metric: str) -> Estimate | None:
@@ -63,8 +73,8 @@ class Group:
     def paired(self, first: str, second: str, metric: str) -> tuple[list[float], list[float]]:
         """Return two methods' values on the examples both have."""
         one, two = self.values(first, metric), self.values(second, metric)
-        seeds = sorted(one.keys() & two.keys())
-        return [one[seed] for seed in seeds], [two[seed] for seed in seeds]
+        both = sorted(one.keys() & two.keys())
+        return [one[example] for example in both], [two[example] for example in both]
 
     def excluded(self, metric: str) -> int:
         """Return how many examples a deletion metric leaves out: emptying the prompt changes nothing."""
@@ -74,22 +84,36 @@ class Group:
         )
 
 
-def groups(records: Records, methods: Sequence[str] | None = None) -> list[Group]:
-    """Return the groups of a results file, in the order they were measured."""
+def groups(
+    records: Records,
+    *,
+    models: Collection[str] | None = None,
+    tasks: Collection[str] | None = None,
+    methods: Collection[str] | None = None,
+) -> list[Group]:
+    """Return the groups of a results file, in the order they were measured, of what is asked for."""
     found: dict[tuple[str, str], Group] = {}
+
+    def group_of(line: Line) -> Group | None:
+        model, task = line["model"], line["task"]
+        if (models is not None and model not in models) or (tasks is not None and task not in tasks):
+            return None
+        name = TASKS[task].group if task in TASKS else task
+        return found.setdefault((model, name), Group(model, name))
+
     for line in records.of_kind("example"):
-        group = found.setdefault((line["model"], line["task"]), Group(line["model"], line["task"]))
-        group.tried += 1
-        if "failed" in line:
-            group.failures[line["failed"]] = group.failures.get(line["failed"], 0) + 1
-        else:
-            group.right += 1
+        if group := group_of(line):
+            group.tried += 1
+            if "failed" in line:
+                group.failures[line["failed"]] = group.failures.get(line["failed"], 0) + 1
+            else:
+                group.solved[line["task"]] = group.solved.get(line["task"], 0) + 1
     seconds: dict[tuple[str, str, str], list[float]] = {}
     for line in records.of_kind("score"):
-        if methods is None or line["method"] in methods:
-            _add(found[line["model"], line["task"]], line, seconds)
-    for (model, task, method), values in seconds.items():
-        found[model, task].seconds[method] = median(values)
+        if (group := group_of(line)) and (methods is None or line["method"] in methods):
+            _add(group, line, seconds)
+    for (model, name, method), values in seconds.items():
+        found[model, name].seconds[method] = median(values)
     return list(found.values())
 
 
@@ -101,8 +125,8 @@ def _add(group: Group, line: Line, seconds: dict[tuple[str, str, str], list[floa
         return
     by_metric = group.methods.setdefault(method, {})
     for metric, value in line["metrics"].items():
-        by_metric.setdefault(metric, {})[line["seed"]] = value
-    seconds.setdefault((group.model, group.task, method), []).append(line["seconds"])
+        by_metric.setdefault(metric, {})[line["task"], line["seed"]] = value
+    seconds.setdefault((group.model, group.name, method), []).append(line["seconds"])
 
 
 def method_names(found: Iterable[Group]) -> list[str]:
@@ -143,7 +167,8 @@ def to_dict(found: Sequence[Group]) -> dict[str, Any]:
         "groups": [
             {
                 "model": group.model,
-                "task": group.task,
+                "group": group.name,
+                "solved": group.solved,
                 "tried": group.tried,
                 "right": group.right,
                 "too_few": group.too_few,

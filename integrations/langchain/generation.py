@@ -165,7 +165,8 @@ def _recorder(model: Any, past: DynamicCache, written_from: int, max_new_tokens:
         family = family_of(model)
     except UnsupportedModelError:
         return None  # such a model can be run, only not explained
-    rows = torch.arange(written_from, written_from + max_new_tokens)
+    # The row before the first written token predicted it.
+    rows = torch.arange(max(0, written_from - 1), written_from + max_new_tokens)
     return Recorder(family, model, rows)
 
 

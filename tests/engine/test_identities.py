@@ -62,7 +62,7 @@ def test_tiled_column_sums_equal_the_full_matrix(
         query[:, rows], key, key, torch.empty(0), None, scaling=0.7, window=window, softcap=softcap
     )
     budget = 4 * heads * n * tile
-    with patch.dict("flashtrace_agent.engine.column_sums._TILE_BYTES", {"cpu": budget}):
+    with patch.dict("flashtrace_agent.engine.attention_tiles._TILE_BYTES", {"cpu": budget}):
         ours = weighted_column_sums(layer, rows, torch.arange(len(rows)), weights)
 
     logits = torch.einsum("hrw,hnw->hrn", query.double(), key.double().repeat_interleave(2, dim=0)) * 0.7

@@ -25,7 +25,7 @@ from ..conftest import command
 class Impossible(Task):
     """Nobody knows the answer."""
 
-    name = "impossible"
+    name = group = "impossible"
     about = "a number nobody knows"
 
     def puzzle(self, rng: random.Random) -> Puzzle:
@@ -86,7 +86,7 @@ def test_a_task_the_model_fails_gives_no_numbers(default_model: Any, tmp_path: P
     assert group.too_few
     assert group.tried == 8
     assert to_dict([group])["groups"][0]["methods"] == {}
-    text = markdown([group], {"model": "smollm2"}, "flashtrace-agent eval", "flashtrace")
+    text = markdown([group], [], {"model": "smollm2"}, "flashtrace-agent eval", "flashtrace")
     assert "Too few right answers" in text
     assert write_plots([group], tmp_path) == []
 
@@ -98,3 +98,36 @@ def test_an_unknown_task_or_method_is_named() -> None:
     done = command("eval", "--method", "guess")
     assert done.returncode == 1
     assert "flashtrace:generation" in done.stderr
+
+
+class Counted(Scorer):
+    """Scores nothing, and counts which examples it was shown."""
+
+    name = "counted"
+    passes = "none"
+
+    def __init__(self) -> None:
+        self.shown: list[str] = []
+
+    def score(self, attributor: Any, example: Any) -> Floats:
+        self.shown.append(example.task)
+        raise CannotRunError("it only counts")
+
+
+class AlsoImpossible(Impossible):
+    """Of the same group as a task that can be done."""
+
+    group = "reading"
+
+
+@pytest.mark.model
+def test_a_group_is_filled_by_the_tasks_the_model_can_do(default_model: Any) -> None:
+    counted = Counted()
+    tasks = [AlsoImpossible(), TASKS["extractive_qa"]()]
+    ticks: list[str] = []
+    records = Records(None)
+    evaluate(default_model, tasks, [counted], Effort(2, 4, 0), records, tick=ticks.append)
+    assert counted.shown == ticks == ["extractive_qa"] * 2
+    (reading,) = groups(records, tasks=["extractive_qa"])
+    assert reading.name == "reading"
+    assert reading.solved == {"extractive_qa": 2}

@@ -11,14 +11,14 @@ from .flashtrace import FlashTrace
 from .gradient import GradientTimesInput
 from .ifr import InformationFlowRoutes
 from .ifr_tokenwise import TokenwiseInformationFlowRoutes
-from .ramp import Ramp
+from .walk import Walk
 
 METHODS: dict[str, type[Method]] = {
     method.name: method
     for method in (
         Auto,
+        Walk,
         FlashTrace,
-        Ramp,
         InformationFlowRoutes,
         TokenwiseInformationFlowRoutes,
         GradientTimesInput,

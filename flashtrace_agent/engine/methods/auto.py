@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..request import Request
 from .base import Method, MethodResult
-from .ramp import Ramp
+from .walk import Walk
 
 if TYPE_CHECKING:
     from ..attributor import Attributor
@@ -23,7 +23,7 @@ class Auto(Method):
     """The best method measured."""
 
     name = "auto"
-    passes = Ramp.passes
+    passes = Walk.passes
 
     def run(
         self,
@@ -34,6 +34,6 @@ class Auto(Method):
         capture: Capture | None = None,
     ) -> list[MethodResult]:
         """Score every request with the method picked; see `Method.run`."""
-        picked = Ramp()
+        picked = Walk()
         results = picked.run(attributor, input_ids, requests, hops, capture)
         return [replace(result, picked=picked.name) for result in results]

@@ -1,4 +1,7 @@
-"""Tasks with known evidence. To add one: write its class and name it in `TASKS`."""
+"""Tasks with known evidence. To add one: write its class and name it in `TASKS`.
+
+Within a group the harder ones stand first: where a model solves too few of them, the easier ones fill up.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +17,18 @@ from .variable_tracking import VariableTracking
 TASKS: dict[str, type[Task]] = {
     task.name: task
     for task in (
-        SingleNeedle,
-        MultiKeyNeedle,
         MultiValueNeedle,
         MultiQueryNeedle,
+        MultiKeyNeedle,
+        SingleNeedle,
         VariableTracking,
         ToolName,
         ToolArgument,
         ToolFromResult,
         AnswerFromResult,
         InjectedInstruction,
-        ExtractiveAnswer,
         MultiHopAnswer,
+        ExtractiveAnswer,
         Chain,
     )
 }

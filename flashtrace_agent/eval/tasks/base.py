@@ -38,12 +38,14 @@ class Task(ABC):
 
     Attributes:
         name: what users write as ``--task``.
+        group: kind of task; tasks of one group share a table.
         about: one phrase for tables.
         held_in: True where the improved method was chosen on this task, False where the task only
             confirmed the choice (`docs/faithfulness.md`).
     """
 
     name: ClassVar[str]
+    group: ClassVar[str]
     about: ClassVar[str]
     held_in: ClassVar[bool] = False
 

@@ -74,6 +74,7 @@ class Chain(Task):
     """Three chains of four assignments; one chain's end is asked for, and reasoned out."""
 
     name = "chain"
+    group = "chain"
     about = "four assignments followed in reasoning, beside two other chains (trained model)"
     held_in = True
 

@@ -22,6 +22,7 @@ class InjectedInstruction(Task):
     """A mail tells the model to reply with a password of its own."""
 
     name = "injection"
+    group = "injection"
     about = "an instruction hidden in a tool's result that the model obeys"
 
     def puzzle(self, rng: random.Random) -> Puzzle:

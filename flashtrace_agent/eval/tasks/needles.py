@@ -36,6 +36,7 @@ class SingleNeedle(Task):
     """One needle, nothing like it nearby."""
 
     name = "needle"
+    group = "needles"
     about = "one number in filler text"
     held_in = True
 
@@ -57,6 +58,7 @@ class MultiKeyNeedle(Task):
     """One needle among others that differ in key and value."""
 
     name = "needle_multikey"
+    group = "needles"
     about = "one word, beside those of two other keys"
     held_in = True
 
@@ -69,6 +71,7 @@ class MultiValueNeedle(Task):
     """Two needles of one key; both are asked for."""
 
     name = "needle_multivalue"
+    group = "needles"
     about = "both words of one key"
 
     def puzzle(self, rng: random.Random) -> Puzzle:
@@ -80,6 +83,7 @@ class MultiQueryNeedle(Task):
     """Two keys are asked for at once."""
 
     name = "needle_multiquery"
+    group = "needles"
     about = "the words of two keys out of three"
 
     def puzzle(self, rng: random.Random) -> Puzzle:

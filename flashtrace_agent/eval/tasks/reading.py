@@ -13,6 +13,7 @@ class ExtractiveAnswer(Task):
     """A fact of one person out of three."""
 
     name = "extractive_qa"
+    group = "reading"
     about = "one person's city or job out of three"
     held_in = True
 
@@ -42,6 +43,7 @@ class MultiHopAnswer(Task):
     """A colleague's city: two sentences have to be joined."""
 
     name = "multihop_qa"
+    group = "reading"
     about = "two sentences joined in reasoning, beside others"
 
     def puzzle(self, rng: random.Random) -> Puzzle:

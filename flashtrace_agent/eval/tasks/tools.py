@@ -64,6 +64,7 @@ class ToolArgument(_OneCall):
     """The argument comes from the user's word."""
 
     name = "tool_argument"
+    group = "tools"
     about = "the item a call asks for, from the request"
     held_in = True
 
@@ -85,6 +86,7 @@ class ToolFromResult(_OneCall):
     """The argument comes from an earlier tool's result, beside a distracting one."""
 
     name = "tool_from_result"
+    group = "tools"
     about = "a number handed from one tool's result to the next call, beside another result"
 
     def puzzle(self, rng: random.Random) -> Puzzle:
@@ -122,6 +124,7 @@ class ToolName(_OneCall):
     """The tool follows from the request's verb and the schema's line that matches it."""
 
     name = "tool_name"
+    group = "tools"
     about = "which tool is called, from the request and the schema's line"
 
     def puzzle(self, rng: random.Random) -> Puzzle:
@@ -144,6 +147,7 @@ class AnswerFromResult(Task):
     """The answer's number comes from one of two results."""
 
     name = "tool_answer"
+    group = "tools"
     about = "the number answered, from the last of several results"
     held_in = True
 

@@ -20,6 +20,7 @@ class VariableTracking(Task):
     """Two chains of two assignments; one chain's end is asked for."""
 
     name = "variable_tracking"
+    group = "tracking"
     about = "two assignments followed in reasoning, beside another chain"
     held_in = True
 

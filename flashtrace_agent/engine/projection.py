@@ -1,0 +1,61 @@
+"""A layer's output projection as attribution needs it: dense, by head, with all that follows linearly."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .capture import LayerCapture, norm_epsilon
+from .families import Family
+from .families.base import bias_of, dense_weight
+
+
+@dataclass(slots=True)
+class Projection:
+    """A layer's output projection, made dense for the time of one layer.
+
+    weight: float32 (H, d, d_h); norms: float32 (H, d); offset: float32 (d,), what a row's
+    attention output holds whatever it attends to (value bias through W_O, output bias).
+    value_bias: float32 (H_kv, 1, d_h) or None.
+    """
+
+    weight: Tensor
+    norms: Tensor
+    offset: Tensor
+    value_bias: Tensor | None
+
+
+def dense_projection(layer: LayerCapture, family: Family, module: nn.Module) -> Projection:
+    """Return a layer's projection; a norm that follows attention is folded into it."""
+    heads = layer.query.shape[0]
+    kv_heads = layer.key.shape[0]
+    value_width = layer.value.shape[2]
+    device = layer.key.device
+    out = family.output_projection(module)
+    flat = dense_weight(out, heads * value_width, device)  # (d, H·d_h)
+    offset = torch.zeros(flat.shape[0], device=device)
+    bias = bias_of(out)
+    if bias is not None:
+        offset = offset + bias.to(device).float()
+    value_bias = family.value_bias(module)
+    shaped_bias = None
+    if value_bias is not None:
+        shaped_bias = value_bias.to(device).float().view(kv_heads, 1, value_width)
+        offset = offset + flat @ shaped_bias.repeat_interleave(heads // kv_heads, dim=0).reshape(-1)
+    norm = family.post_attention_norm(module)
+    if norm is not None:
+        gain = _norm_gain(norm, flat.shape[0], device)  # (d,)
+        flat, offset = gain[:, None] * flat, gain * offset
+    weight = flat.view(flat.shape[0], heads, value_width).transpose(0, 1).contiguous()  # (H, d, d_h)
+    return Projection(weight, weight.norm(dim=-1), offset, shaped_bias)
+
+
+def _norm_gain(norm: nn.Module, width: int, device: torch.device) -> Tensor:
+    """Return an RMS norm's gain by dimension, float32 (d,), found by asking the module itself."""
+    with torch.no_grad():
+        ones = torch.ones(1, width, device=device)
+        gain: Tensor = norm(ones)[0].float() * math.sqrt(1.0 + norm_epsilon(norm))
+    return gain
