@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-DEFAULT_METHOD = "flashtrace"
+DEFAULT_METHOD = "auto"
 """A name in `flashtrace_agent.engine.methods.METHODS`."""

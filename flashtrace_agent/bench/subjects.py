@@ -61,23 +61,34 @@ def _forward(attributor: Attributor, case: Case) -> Run:
     return run
 
 
-def _attribution(attributor: Attributor, case: Case) -> Run:
-    ids = sequence(attributor, case)
-    return lambda: attributor.attribute(ids, case.answer, case.reasoning)
+def _attribution(method: str) -> Callable[[Attributor, Case], Run]:
+    def prepare(attributor: Attributor, case: Case) -> Run:
+        ids = sequence(attributor, case)
+        return lambda: attributor.attribute(ids, case.answer, case.reasoning, method=method)
+
+    return prepare
 
 
-def _kept(attributor: Attributor, case: Case) -> Run:
-    ids = sequence(attributor, case)
-    capture = attributor.capture(ids, np.arange(case.prompt, len(ids)))
-    return lambda: attributor.attribute(ids, case.answer, case.reasoning, capture=capture)
+def _kept(method: str) -> Callable[[Attributor, Case], Run]:
+    def prepare(attributor: Attributor, case: Case) -> Run:
+        ids = sequence(attributor, case)
+        capture = attributor.capture(ids, np.arange(case.prompt - 1, len(ids)))
+        return lambda: attributor.attribute(ids, case.answer, case.reasoning, method=method, capture=capture)
+
+    return prepare
 
 
-def _ten_targets(attributor: Attributor, case: Case) -> Run:
+def _ten_targets(method: str) -> Callable[[Attributor, Case], Run]:
     """Ten neighbouring pieces of the answer, all through the same reasoning."""
-    ids, answer = sequence(attributor, case), case.answer
-    cuts = np.linspace(answer.start, answer.end, min(10, len(answer)) + 1).astype(int).tolist()
-    targets = [Span(start, end) for start, end in pairwise(cuts)]
-    return lambda: attributor.attribute_many(ids, targets, [case.reasoning] * len(targets))
+
+    def prepare(attributor: Attributor, case: Case) -> Run:
+        ids, answer = sequence(attributor, case), case.answer
+        cuts = np.linspace(answer.start, answer.end, min(10, len(answer)) + 1).astype(int).tolist()
+        targets = [Span(start, end) for start, end in pairwise(cuts)]
+        through = [case.reasoning] * len(targets)
+        return lambda: attributor.attribute_many(ids, targets, through, method=method)
+
+    return prepare
 
 
 def _tokenwise(attributor: Attributor, case: Case) -> Run:
@@ -102,9 +113,12 @@ def _generation(*, keep: bool) -> Callable[[Attributor, Case], Run]:
 
 SUBJECTS: dict[str, Subject] = {
     "forward": Subject("the model's own SDPA forward", _forward),
-    "attribution": Subject("attribution, 1 hop, forward included", _attribution),
-    "kept": Subject("attribution from a kept capture", _kept),
-    "ten_targets": Subject("ten targets together, forward included", _ten_targets),
+    "attribution": Subject("attribution by flashtrace, 1 hop, forward included", _attribution("flashtrace")),
+    "kept": Subject("the same from a kept capture", _kept("flashtrace")),
+    "ten_targets": Subject("ten targets together, forward included", _ten_targets("flashtrace")),
+    "walk": Subject("attribution by walk, forward included", _attribution("walk")),
+    "walk_kept": Subject("the same from a kept capture", _kept("walk")),
+    "walk_ten_targets": Subject("ten targets together, forward included", _ten_targets("walk")),
     "generation": Subject(f"prefill and generation of {GENERATED_TOKENS} tokens", _generation(keep=False)),
     "generation_kept": Subject("the same, keeping what attribution needs", _generation(keep=True)),
     "tokenwise": Subject("ifr_tokenwise over all generated tokens", _tokenwise),

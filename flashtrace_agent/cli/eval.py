@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flashtrace_agent.defaults import DEFAULT_METHOD
 from flashtrace_agent.errors import FlashTraceError
 from flashtrace_agent.models import DEFAULT_MODEL
 
@@ -107,6 +106,7 @@ def evaluate(
 
     The tasks are puzzles whose evidence is known; docs/faithfulness.md lists them.
     """
+    from flashtrace_agent.engine.methods.auto import PICKED
     from flashtrace_agent.eval import presets, report, summary
     from flashtrace_agent.eval.plots import write_plots
     from flashtrace_agent.eval.records import Records
@@ -135,7 +135,7 @@ def evaluate(
     )
     if output is not None:
         command = shlex.join(["flashtrace-agent", *sys.argv[1:]])
-        write_text(output, report.markdown(found, confirming, facts, command, DEFAULT_METHOD))
+        write_text(output, report.markdown(found, confirming, facts, command, PICKED.name))
     if plots is not None:
         write_plots(found, plots)
     if as_json:

@@ -10,6 +10,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from flashtrace_agent.annotation import Annotation
+from flashtrace_agent.defaults import DEFAULT_METHOD
 from flashtrace_agent.message import ToolCall
 from flashtrace_agent.store.steps import count_tokens
 from flashtrace_agent.trace import Fidelity, Step, Trace
@@ -163,7 +164,7 @@ def _why(step: Step, attribution: Mapping[str, Any]) -> Text:
     line.append(f" ← {sources or 'segments unknown'}")
     if attribution.get("check"):
         line.append(f" check: {attribution['check']['verdict']}", "dim")
-    if attribution["method"] != "flashtrace":
+    if attribution["method"] != DEFAULT_METHOD:
         line.append(f" by {one_line(attribution['method'], 40)}", "dim")
     if attribution["fidelity"] != "exact":
         line.append(f" ({attribution['fidelity']})", "yellow")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from flashtrace_agent.defaults import DEFAULT_METHOD
 from flashtrace_agent.following.choice import main_target
 from flashtrace_agent.trace import Step, Trace
 from flashtrace_agent.trajectory import Trajectory
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from flashtrace_agent.store import Store
 
 HOPS = 1
-METHOD = "flashtrace"
 
 
 def trace_back(
@@ -32,7 +32,7 @@ def trace_back(
     stored = {
         known.target_name: known
         for known in opened.get_trajectories(trace.id)
-        if (known.step_id, known.method, known.hops) == (step.id, METHOD, HOPS)
+        if (known.step_id, known.method, known.hops) == (step.id, DEFAULT_METHOD, HOPS)
         and model in (None, known.model)
     }
     # What looks like an answer in the message may be a failed call: only the model's tokens tell.
@@ -56,4 +56,6 @@ def _compute(trace: Trace, step: Step, target: str | None, model: str | None, dt
         def tell(visited: Step) -> None:
             say(f"tracing back, now at step {numbers[visited.id]}")
 
-        return explain_trajectory(attributor, trace, step, target, hops=HOPS, method=METHOD, on_step=tell)
+        return explain_trajectory(
+            attributor, trace, step, target, hops=HOPS, method=DEFAULT_METHOD, on_step=tell
+        )

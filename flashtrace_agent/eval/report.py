@@ -73,11 +73,12 @@ def _comparison(found: Sequence[Group], which: str, base: str) -> list[str]:
     ]
     for name in names:
         if name != base:
-            lines += _row(f"`{name}`", [_gap(solved, name, base, metric) for metric in METRICS])
+            lines += _row(f"`{name}`", [gap(solved, name, base, metric) for metric in METRICS])
     return [*lines, ""]
 
 
-def _gap(found: Sequence[Group], name: str, base: str, metric: str) -> str:
+def gap(found: Sequence[Group], name: str, base: str, metric: str) -> str:
+    """Return a cell: how far a method is from `base` over groups, bold where the interval excludes zero."""
     value = difference(found, name, base, metric)
     if value is None:
         return ""

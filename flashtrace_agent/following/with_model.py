@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from flashtrace_agent.attribution import Attribution
+from flashtrace_agent.defaults import DEFAULT_METHOD
 from flashtrace_agent.errors import TargetError
 from flashtrace_agent.explain import explain_step, explain_words, known_ids
 from flashtrace_agent.prompt.segmentation import step_segments
@@ -29,7 +30,7 @@ def explain_trajectory(
     target: str | None = None,
     *,
     hops: int = 1,
-    method: str = "flashtrace",
+    method: str = DEFAULT_METHOD,
     on_step: Callable[[Step], None] | None = None,
 ) -> Trajectory:
     """Trace a target of a step back through the run: one forward pass for each step that matters.

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from flashtrace_agent.defaults import DEFAULT_METHOD
 from flashtrace_agent.following import choose_step_of
 from flashtrace_agent.store import Store
 from flashtrace_agent.trace import Trace
@@ -35,7 +36,7 @@ def stored(store_url: str, trace: Trace) -> Trajectory:
     )
     found = Trajectory(
         trace.id, answering.id, "answer", "There are 7 sofas.", nodes, edges,
-        (answering.id, asking.id), "flashtrace", 1, "SmolLM2", "approximate",
+        (answering.id, asking.id), DEFAULT_METHOD, 1, "SmolLM2", "approximate",
     )  # fmt: skip
     assert found.imbalance() < 1e-9
     with Store(store_url) as store:

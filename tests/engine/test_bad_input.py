@@ -70,7 +70,7 @@ def test_reversed_and_negative_spans_cannot_be_made() -> None:
 
 
 def test_an_unknown_method_lists_those_there_are(attributor: Attributor) -> None:
-    with pytest.raises(FlashTraceError, match="choose one of auto, flashtrace"):
+    with pytest.raises(FlashTraceError, match="choose one of auto, walk, flashtrace"):
         attributor.attribute(IDS, Span(30, 40), method="magic")
 
 

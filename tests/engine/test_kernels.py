@@ -119,7 +119,7 @@ def test_whole_hops_through_the_kernels_agree_with_the_oracle(
     monkeypatch.setattr(column_sums, "kernels_serve", lambda device: True)
     monkeypatch.setattr(proximity, "kernels_serve", lambda device: True)
     model, ids = tiny_model(name), token_ids()
-    result = Attributor(model.to(DEVICE), None).attribute(ids, ANSWER, REASONING)
+    result = Attributor(model.to(DEVICE), None).attribute(ids, ANSWER, REASONING, method="flashtrace")
     layers = oracle.observe(model.cpu(), ids)
     weights = torch.zeros(N, dtype=torch.float64)
     weights[ANSWER.start : ANSWER.end] = 1.0

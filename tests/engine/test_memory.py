@@ -66,14 +66,16 @@ def test_a_device_too_small_for_the_smallest_chunk_is_named(monkeypatch: pytest.
 
 def test_targets_are_taken_in_parts_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     attributor = Attributor(tiny_model("qwen3"), None)
-    expected = attributor.attribute_many(IDS, TARGETS)
+    expected = attributor.attribute_many(IDS, TARGETS, method="flashtrace")
     limited = _full_above(1, hop._layer_scores, lambda layer, rows, used, weights, *_: len(weights))
     monkeypatch.setattr(hop, "_layer_scores", limited)
-    for ours, theirs in zip(attributor.attribute_many(IDS, TARGETS), expected, strict=True):
+    for ours, theirs in zip(
+        attributor.attribute_many(IDS, TARGETS, method="flashtrace"), expected, strict=True
+    ):
         np.testing.assert_allclose(ours.scores, theirs.scores, rtol=1e-4, atol=1e-7)
     monkeypatch.setattr(hop, "_layer_scores", _full_above(0, hop._layer_scores, lambda *_: 1))
     with pytest.raises(SequenceError, match="attention sums of 300 tokens"):
-        attributor.attribute_many(IDS, TARGETS)
+        attributor.attribute_many(IDS, TARGETS, method="flashtrace")
 
 
 def test_other_errors_are_not_taken_for_a_full_device(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,8 +22,12 @@ from .tiny_tokenizer import tiny_tokenizer
 
 
 def assert_same_scores(model: Any, name: str) -> None:
-    expected = Attributor(tiny_model(name), tiny_tokenizer()).attribute(token_ids(), ANSWER, REASONING)
-    result = Attributor(model, tiny_tokenizer()).attribute(token_ids(), ANSWER, REASONING)
+    expected = Attributor(tiny_model(name), tiny_tokenizer()).attribute(
+        token_ids(), ANSWER, REASONING, method="flashtrace"
+    )
+    result = Attributor(model, tiny_tokenizer()).attribute(
+        token_ids(), ANSWER, REASONING, method="flashtrace"
+    )
     np.testing.assert_allclose(result.scores, expected.scores, rtol=1e-3, atol=1e-6)
 
 
@@ -88,21 +92,23 @@ def test_weights_quantized_by_bitsandbytes(bits: int, tolerance: float, tmp_path
 
     model = load()
     assert type(model.model.layers[0].self_attn.o_proj) is not nn.Linear
-    result = Attributor(model, None).attribute(token_ids(), ANSWER, REASONING)
-    expected = Attributor(load().dequantize().float(), None).attribute(token_ids(), ANSWER, REASONING)
+    result = Attributor(model, None).attribute(token_ids(), ANSWER, REASONING, method="flashtrace")
+    dense = Attributor(load().dequantize().float(), None)
+    expected = dense.attribute(token_ids(), ANSWER, REASONING, method="flashtrace")
     assert np.abs(result.scores - expected.scores).max() <= tolerance * expected.scores.max()
 
 
 @pytest.mark.model
+@pytest.mark.parametrize("method", ["flashtrace", "walk"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_ranks_tokens_as_float32_does(dtype: torch.dtype) -> None:
+def test_half_precision_ranks_tokens_as_float32_does(dtype: torch.dtype, method: str) -> None:
     """On the real model: Spearman correlation ≥ 0.99, and 18 of the 20 strongest tokens the same."""
     case = Case(150, 40)
     results = []
     for precision in (torch.float32, dtype):
         attributor = Attributor.from_pretrained("smollm2", dtype=precision)
         ids = sequence(attributor, case)
-        results.append(attributor.attribute(ids, case.answer, case.reasoning))
+        results.append(attributor.attribute(ids, case.answer, case.reasoning, method=method))
     full, half = (result.scores[: case.prompt] for result in results)
     ranks = [scores.argsort().argsort() for scores in (full, half)]
     assert np.corrcoef(ranks)[0, 1] >= 0.99

@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from ..capture import Capture
 
 
+PICKED = Walk
+
+
 class Auto(Method):
     """The best method measured."""
 
     name = "auto"
-    passes = Walk.passes
+    passes = PICKED.passes
 
     def run(
         self,
@@ -34,6 +37,5 @@ class Auto(Method):
         capture: Capture | None = None,
     ) -> list[MethodResult]:
         """Score every request with the method picked; see `Method.run`."""
-        picked = Walk()
-        results = picked.run(attributor, input_ids, requests, hops, capture)
-        return [replace(result, picked=picked.name) for result in results]
+        results = PICKED().run(attributor, input_ids, requests, hops, capture)
+        return [replace(result, picked=PICKED.name) for result in results]
