@@ -56,6 +56,7 @@ class Variant:
     about: str
     depth: float = 2.0
     predicting: float = 0.5
+    in_reasoning: float = 0.25
     hops: int = 10_000
     direction: Callable[[Tensor], Tensor] = torch.sign
     heads_apart: bool = False
@@ -93,6 +94,8 @@ class Variant:
         for span in example.through:
             through[span.start : span.end] = True
         underway /= underway.sum()
+        if through.any():
+            underway = (1 - self.in_reasoning) * underway + self.in_reasoning * through / through.sum()
         ends = np.zeros(n_tokens)
         for _ in range(self.hops + 1):
             reached = underway @ steps
@@ -112,6 +115,8 @@ def unit(state: Tensor) -> Tensor:
 VARIANTS = {
     "own-rows": Variant("a token's own row alone explains it, as in FlashTrace", predicting=0.0),
     "predicting-rows": Variant("the row before a token alone explains it", predicting=1.0),
+    "from-the-target": Variant("every walk starts at the target", in_reasoning=0.0),
+    "from-anywhere": Variant("half of the walks start in the reasoning", in_reasoning=0.5),
     "one-hop": Variant("the walk is broken off after one hop through the reasoning", hops=1),
     "no-hop": Variant("nothing passes through the reasoning", hops=0),
     "all-layers-alike": Variant("every layer counts the same", depth=0.0),

@@ -41,10 +41,10 @@ def steps_of(model: Any, ids: list[int]) -> Tensor:
     return torch.stack([(shares[at] + shares[max(at - 1, 0)]) / 2 for at in range(len(ids))])
 
 
-def ends_of(steps: Tensor, start: Tensor, through: Tensor) -> Tensor:
+def ends_of(steps: Tensor, target: Tensor, through: Tensor) -> Tensor:
     """Walk until nothing is on its way any more; return where walks ended, (N,)."""
-    ends = torch.zeros_like(start)
-    underway = start / start.sum()
+    ends = torch.zeros_like(target)
+    underway = 0.75 * target / target.sum() + 0.25 * through / through.sum()
     while underway.sum() > 1e-12:
         reached = underway @ steps
         ends += torch.where(through, 0.0, reached)

@@ -2,8 +2,9 @@
 
 1. A token is explained by two rows in equal parts: the row before it, which predicted it, and its own,
    whose state says what it came to mean. Together they give the token's shares (`row_shares`).
-2. A walk starts at the target's tokens and steps from each token to those it has its shares from. On a
-   token of the reasoning it steps on; anywhere else it ends.
+2. Three walks in four start at the target's tokens, one anywhere in the reasoning: the target was written
+   given all of it, also what it pays little attention to. A walk steps from each token to those it has
+   its shares from. On a token of the reasoning it steps on; anywhere else it ends.
 3. A source's score is the probability that the walk ends there.
 
 Steps lead backwards only, so the expected visits v of the reasoning tokens solve a triangular system,
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from ..attributor import Attributor
     from ..capture import Capture
 
+WRITTEN_BEFORE = 0.25
+"""Part of the walks that start in the reasoning."""
 _LEAST_EXIT = 1e-6
 """Least probability of leaving a token for another one; where a model rests on one token alone, it is 0."""
 
@@ -76,24 +79,29 @@ def _walk(
     through: npt.NDArray[np.bool_],
     request: Request,
 ) -> MethodResult:
-    """Return where walks over `steps` (P, N) from `weights` (N,) end, passing tokens of `through` (N,)."""
-    start = torch.from_numpy(weights[explained] / weights.sum()).to(steps)  # (P,)
-    first = start @ steps  # (N,), where the first step leads
+    """Return where walks over `steps` (P, N) end that start by `weights` (N,) and pass `through` (N,)."""
+    target = torch.from_numpy(weights[explained] / weights.sum()).to(steps)  # (P,)
+    first = target @ steps  # (N,), where the first step from the target leads
     passed = torch.from_numpy(np.flatnonzero(through[explained])).to(steps.device)  # (T,) rows of `steps`
+    if not len(passed):
+        only = _padded(first, len(weights))
+        return MethodResult(normalise(only.astype(np.float64), request.sources), (Hop(only, 0.0),))
     tokens = torch.from_numpy(explained).to(steps.device)[passed]  # (T,) their positions
-    later = torch.zeros_like(first)
-    if len(passed):
-        onward = steps[passed]  # (T, N)
-        inner = onward[:, tokens]  # (T, T), Q, lower triangular
-        leaving = torch.eye(len(passed), device=steps.device) - inner
-        leaving.diagonal().clamp_min_(_LEAST_EXIT)
-        visits = torch.linalg.solve_triangular(leaving.T, first[tokens][:, None], upper=True)  # (T, 1)
-        later = visits[:, 0] @ onward  # (N,)
-    hops = [Hop(_padded(first, len(weights)), float(first[tokens].sum()))]
-    if len(passed):
-        hops.append(Hop(_padded(later, len(weights)), 0.0))
-    ends = _padded(first + later, len(weights)).astype(np.float64)
-    return MethodResult(normalise(ends, request.sources), tuple(hops))
+    start = (1 - WRITTEN_BEFORE) * target
+    start[passed] += WRITTEN_BEFORE / len(passed)
+    reached = start @ steps  # (N,)
+    onward = steps[passed]  # (T, N)
+    inner = onward[:, tokens]  # (T, T), Q, lower triangular
+    leaving = torch.eye(len(passed), device=steps.device) - inner
+    leaving.diagonal().clamp_min_(_LEAST_EXIT)
+    visits = torch.linalg.solve_triangular(leaving.T, reached[tokens][:, None], upper=True)  # (T, 1), v
+    ends = reached + visits[:, 0] @ onward  # (N,)
+    later = ends - (1 - WRITTEN_BEFORE) * first  # (N,)
+    hops = (
+        Hop(_padded(first, len(weights)), float(first[tokens].sum())),
+        Hop(_padded(later, len(weights)), 0.0),
+    )
+    return MethodResult(normalise(_padded(ends, len(weights)).astype(np.float64), request.sources), hops)
 
 
 def _padded(scores: Tensor, n_tokens: int) -> npt.NDArray[np.float32]:
