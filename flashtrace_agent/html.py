@@ -148,8 +148,8 @@ def _item(attribution: Attribution, sequence: int) -> dict[str, Any]:
         )
     ]
     for number, hop in enumerate(attribution.hops):
-        what = "the target" if number == 0 else f"the reasoning, as weighted by hop {number - 1}"
-        view = _view(attribution, hop.scores, f"Hop {number}", f"Raw totals of one pass back from {what}.")
+        what = "the target" if number == 0 else "the reasoning, as weighted by what drew on it"
+        view = _view(attribution, hop.scores, f"Hop {number}", f"Raw totals passed back from {what}.")
         view["remaining_mass"] = hop.remaining_mass
         views.append(view)
     return {
@@ -158,7 +158,7 @@ def _item(attribution: Attribution, sequence: int) -> dict[str, Any]:
         "text": attribution.target_text,
         "target": [[span.start, span.end] for span in attribution.target],
         "through": [[span.start, span.end] for span in attribution.through],
-        "method": attribution.method,
+        "method": attribution.settings.get("picked", attribution.method),
         "model": attribution.model,
         "fidelity": attribution.fidelity,
         "fidelity_help": FIDELITY_HELP.get(attribution.fidelity, ""),
