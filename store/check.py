@@ -119,7 +119,7 @@ def _sqlite_problems(session: Session) -> Iterator[Problem]:
     connection = session.connection()
     for (what,) in connection.exec_driver_sql("PRAGMA integrity_check"):
         if what != "ok":
-            yield Problem("file", "", what)
+            yield Problem("file", "", "; ".join(str(what).splitlines()))
     for table, row, target, _ in connection.exec_driver_sql("PRAGMA foreign_key_check"):
         yield Problem(table, f"row {row}", f"refers to a row of {target} that is not there")
 

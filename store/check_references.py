@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from typing import Any
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, func, select, type_coerce
 from sqlalchemy.orm import Session
+from sqlalchemy.types import NullType
 
 from flashtrace_agent.trajectory import Trajectory
 
 from .check_rows import Problem, one_sentence, rows_by_key
 from .damage import UNREADABLE
 from .schema import (
+    AblationRow,
     AnnotationRow,
     MessageNumberRow,
     MessageRow,
@@ -72,3 +76,16 @@ def reference_problems(session: Session) -> Iterator[Problem]:
             continue
         if (trajectory.trace_id, trajectory.step_id) != (row.trace_id, row.step_id):
             yield Problem("trajectories", row.id, "it is one of another step")
+    yield from _ablation_problems(session)
+
+
+def _ablation_problems(session: Session) -> Iterator[Problem]:
+    stored: list[Any] = [type_coerce(column, NullType()) for column in (AblationRow.data, AblationRow.steps)]
+    query = select(AblationRow.id, AblationRow.step_id, *stored)
+    for proof, step_id, content, steps in session.execute(query.execution_options(yield_per=1000)):
+        try:
+            is_whole = isinstance(json.loads(content), dict) and int(steps) > 0
+        except UNREADABLE:
+            is_whole = False
+        if not is_whole:
+            yield Problem("ablations", f"{proof} {step_id}", "it cannot be read")

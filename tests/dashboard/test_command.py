@@ -104,10 +104,10 @@ def test_server_starts_and_stops_with_the_command(store_url: str, how: signal.Si
         assert server.stdout is not None
         try:
             assert server.stdout.readline().startswith(f"Dashboard at http://127.0.0.1:{port}")
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=30) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=120) as answer:
                 assert answer.status == 200
             server.send_signal(how)
-            assert server.wait(timeout=30) == 0
+            assert server.wait(timeout=120) == 0
         finally:
             server.terminate()  # where the signal did not stop it; leaving `with` waits for its end
     check_port("127.0.0.1", port)

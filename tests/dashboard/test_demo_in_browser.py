@@ -14,7 +14,7 @@ from flashtrace_agent.store import Store
 from ..conftest import Demo
 from .browser import ARGUMENTS, PATIENCE_MS, SCREENSHOTS, bring_into_sight, chromium, see_target, serving
 
-pytestmark = [pytest.mark.browser, pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.browser, pytest.mark.model, pytest.mark.slow]
 
 QUESTION = "What colour is the sofa?"
 

@@ -21,7 +21,7 @@ from tests.conftest import command
 from tests.integrations.langchain.tiny_models import llama, tokenizer
 
 ray = pytest.importorskip("ray", reason="needs the extra [ray]")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ class Slow(Broken):
 
     def write_together(self, traces: Sequence[Trace], steps: Sequence[Step], **jobs: Any) -> None:
         self.began.set()
-        self.go.wait(10)
+        self.go.wait(120)
         self.written += [*traces, *steps]
 
     def traces(self) -> list[Trace]:

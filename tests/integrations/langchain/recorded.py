@@ -18,7 +18,7 @@ from flashtrace_agent.trace import Trace
 
 def traces(handler: FlashTraceCallbackHandler, store: Store) -> list[Trace]:
     """Return all traces in the store, oldest first, once the handler has written them."""
-    assert handler.flush(30)
+    assert handler.flush(120)
     return [store.get_trace(summary.id) for summary in reversed(store.list_traces(limit=1000))]
 
 

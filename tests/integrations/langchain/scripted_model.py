@@ -91,5 +91,5 @@ rendezvous = threading.Barrier(2)
 @tool
 def meet(who: str) -> str:
     """Wait until the other call is running too."""
-    rendezvous.wait(10)
+    rendezvous.wait(120)
     return f"met {who}"

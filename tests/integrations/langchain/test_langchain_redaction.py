@@ -55,7 +55,7 @@ def test_nothing_of_a_secret_is_in_the_files(tmp_path: Path, rule: Any, name: st
     """Not in the database and not in its write-ahead log, while the handler is open and after."""
     handler = FlashTraceCallbackHandler(f"sqlite:///{tmp_path / 'traces.db'}", redact=rule)
     run(handler, name)
-    assert handler.flush(30)
+    assert handler.flush(120)
     assert SECRET.encode() not in on_disk(tmp_path)
     assert handler.close()
     assert handler.errors == 0
@@ -83,7 +83,7 @@ def test_a_failing_store_does_not_log_what_was_said(caplog: pytest.LogCaptureFix
     with store._write() as connection:
         connection.exec_driver_sql("DROP TABLE traces")
     run(handler, "login")
-    assert handler.flush(30)
+    assert handler.flush(120)
     assert handler.errors > 0
     handler.close()
     assert SECRET not in caplog.text
@@ -128,7 +128,7 @@ def test_redacted_steps_are_explained_before_that(
     """From memory; what is written of it has neither ids nor the texts of redacted messages."""
     handler = FlashTraceCallbackHandler(store, object(), redact=[said])  # type: ignore[arg-type]
     one_call(handler, exact_answer())
-    assert handler.flush(10)
+    assert handler.flush(120)
     (step,) = explained
     assert step.token_ids == [1, 2, 3, 4, 5]
     stored = store.get_step(step.id)
@@ -147,6 +147,6 @@ def test_or_they_are_not_explained_at_all(explained: list[Step], store: Store) -
     for pattern, number in (("Hi", 0), ("nowhere", 1)):
         handler = FlashTraceCallbackHandler(store, object(), redact=[pattern], explain_redacted=False)  # type: ignore[arg-type]
         one_call(handler, exact_answer())
-        assert handler.flush(10)
+        assert handler.flush(120)
         assert (len(explained), handler.errors) == (number, 0)
         handler.close()
