@@ -10,6 +10,8 @@ not chosen on is kept for `benchmarks/FAITHFULNESS.md`.
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -206,7 +208,7 @@ def main() -> None:
             wanted = effort.examples * len({task.group for task in own})
             bar = progress.add_task(name, total=wanted)
             evaluate(attributor, own, scorers, effort, records, tick=lambda _, at=bar: progress.advance(at))
-    text = report(groups(records), "python benchmarks/variants.py --write")
+    text = report(groups(records), shlex.join(["python", *sys.argv]))
     if options.write:
         (HERE / "VARIANTS.md").write_text(text, encoding="utf-8")
     print(text)

@@ -68,7 +68,7 @@ def test_the_calls_to_tools_that_do_not_exist_are_explained(report: dict[str, An
 
 
 def test_a_later_review_shows_the_proof_without_the_model(report: dict[str, Any], demo: Demo) -> None:
-    again = command("review", "--store", demo.store, "--sample", "3", "--json", timeout=100)
+    again = command("review", "--store", demo.store, "--sample", "3", "--json")
     assert again.returncode == 0, again.stderr
     assert "runs smollm2" not in again.stderr
     assert json.loads(again.stdout)["groups"][0]["dead_weight"] == report["groups"][0]["dead_weight"]
@@ -83,7 +83,7 @@ def test_a_worker_runs_the_check_that_a_page_asked_for(report: dict[str, Any], d
         group = reviewed.groups[0]
         assert not reviewed.with_proofs(store, 1).groups[0].dead_weight.is_checked
         job = store.jobs.enqueue_review(group.observations[0].step.id, check.to_dict())
-        outcome = command("worker", "--store", demo.store, timeout=400)
+        outcome = command("worker", "--store", demo.store)
         assert outcome.returncode == 0, outcome.stderr
         state = store.jobs.get(job)
         assert state is not None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flashtrace_agent.errors import StoreError
+from flashtrace_agent.errors import FlashTraceError
 from flashtrace_agent.message import Message
 from flashtrace_agent.store import Store
 from flashtrace_agent.store.html_pages import export_html
@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
         store.write_trace(bare)
         counts = export_html(store, tmp_path / "pages")
         assert (counts.traces, counts.steps, counts.attributions, counts.annotations) == (2, 3, 1, 1)
-        with pytest.raises(StoreError, match="cannot be written"):
+        with pytest.raises(FlashTraceError, match="cannot be written"):
             export_html(store, tmp_path / "traces.db")
     return tmp_path / "pages"
 
