@@ -15,6 +15,7 @@ import torch
 from transformers import GenerationConfig
 
 from ..engine.attributor import Attributor
+from ..errors import FlashTraceError
 from ..model_lock import model_lock
 from ..prompt.rendering import render_prompt
 from ..prompt.segmentation import TEMPLATE, parse_step, step_segments
@@ -94,7 +95,10 @@ def make_example(attributor: Attributor, task: Task, seed: int) -> Example | str
     """
     puzzle = task.puzzle(random.Random(f"{task.name} {seed}"))  # noqa: S311 - puzzles, no secrets
     tokenizer = attributor.tokenizer
-    prompt = render_prompt(tokenizer, puzzle.messages, puzzle.tools)
+    try:
+        prompt = render_prompt(tokenizer, puzzle.messages, puzzle.tools)
+    except FlashTraceError as error:
+        return str(error)
     unknown = tokenizer.unk_token_id
     if unknown is not None and unknown in prompt.ids:
         return "the tokenizer has no tokens for this text"
