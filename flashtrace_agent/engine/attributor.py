@@ -150,6 +150,12 @@ class Attributor:
             for request, result in zip(requests, results, strict=True)
         ]
 
+    def capture_of(
+        self, input_ids: Sequence[int], rows: npt.NDArray[np.intp], given: Capture | None
+    ) -> Capture:
+        """Return the capture given if it holds all `rows`, int64 (R,) ascending, else a new one of them."""
+        return given if given is not None and given.covers(rows) else self.capture(input_ids, rows)
+
     def capture(
         self, input_ids: Sequence[int], rows: npt.NDArray[np.intp], chunk: int = PREFILL_CHUNK
     ) -> Capture:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from .dead_weight import Candidate, Cost
-from .document import Cell, Section, Table, Words
+from .document import Cell, Section, Table, Tone, Words
 from .report import GroupReport
 from .statistics import FEWEST_TRACES
 from .verdict import Ablation
@@ -134,8 +134,8 @@ def _check_cells(ablation: Ablation | None) -> list[Cell]:
 def _verdict(one: Candidate, was_kept: bool) -> Words:
     if was_kept:
         return Words("removable alone", "plain")
-    tone: dict[str, str] = {"removable": "good", "needed": "bad", "not checked": "dim"}
-    return Words(one.verdict, tone[one.verdict])  # type: ignore[arg-type]
+    tone: dict[str, Tone] = {"removable": "good", "needed": "bad", "not checked": "dim"}
+    return Words(one.verdict, tone[one.verdict])
 
 
 def _why_needed(ablation: Ablation) -> str:

@@ -13,17 +13,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsServiceRequest,
     ExportLogsServiceResponse,
 )
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
-from .bounds import check_protobuf
-from .otlp import BadRequestError
 from .otlp_json import as_integer, as_object, as_text, attributes_of, objects, read_request, value_of
 from .otlp_protobuf import attributes_of as attributes_of_protobuf
+from .otlp_protobuf import parse_request
 from .otlp_protobuf import value_of as value_of_protobuf
 from .record import EventRecord, SpanEvent, UnusableSpanError, hex_id
 from .values import mapping
@@ -70,14 +68,7 @@ def read_protobuf_logs(body: bytes) -> LogBatch:
     Raises:
         BadRequestError: if the body is no such message, or one of too many values.
     """
-    check_protobuf(body, ExportLogsServiceRequest.DESCRIPTOR)
-    request = ExportLogsServiceRequest()
-    try:
-        request.ParseFromString(body)
-    except DecodeError as error:
-        raise BadRequestError(
-            "The body is no OTLP protobuf message: it is damaged, cut short or in another encoding."
-        ) from error
+    request = parse_request(body, ExportLogsServiceRequest)
     batch = LogBatch()
     for resource_logs in request.resource_logs:
         for scope_logs in resource_logs.scope_logs:

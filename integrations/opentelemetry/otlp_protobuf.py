@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -26,6 +26,25 @@ from .record import (
     times,
 )
 
+RequestT = TypeVar("RequestT", bound=Message)
+
+
+def parse_request(body: bytes, kind: type[RequestT]) -> RequestT:
+    """Return a request of OTLP in its binary form, bounded before it is decoded.
+
+    Raises:
+        BadRequestError: if the body is no such message, or one of too many values.
+    """
+    check_protobuf(body, kind.DESCRIPTOR)
+    request: RequestT = kind()
+    try:
+        request.ParseFromString(body)
+    except DecodeError as error:
+        raise BadRequestError(
+            "The body is no OTLP protobuf message: it is damaged, cut short or in another encoding."
+        ) from error
+    return request
+
 
 def read_protobuf(body: bytes) -> SpanBatch:
     """Return the spans of an ``ExportTraceServiceRequest``.
@@ -33,14 +52,7 @@ def read_protobuf(body: bytes) -> SpanBatch:
     Raises:
         BadRequestError: if the body is no such message, or one of too many values.
     """
-    check_protobuf(body, ExportTraceServiceRequest.DESCRIPTOR)
-    request = ExportTraceServiceRequest()
-    try:
-        request.ParseFromString(body)
-    except DecodeError as error:
-        raise BadRequestError(
-            "The body is no OTLP protobuf message: it is damaged, cut short or in another encoding."
-        ) from error
+    request = parse_request(body, ExportTraceServiceRequest)
     batch = SpanBatch()
     for resource_spans in request.resource_spans:
         resource = attributes_of(resource_spans.resource.attributes)

@@ -47,8 +47,7 @@ class FlashTrace(Method):
         reasoning = np.stack([request.through_mask for request in requests])  # (M, N)
         needed = weights.any(axis=0) | (reasoning.any(axis=0) & (hops > 0))
         rows = np.flatnonzero(needed)
-        if capture is None or not capture.covers(rows):
-            capture = attributor.capture(input_ids, rows)
+        capture = attributor.capture_of(input_ids, rows, capture)
         rows = capture.rows.numpy()
         seen = capture.n_tokens  # a kept capture may end before the sequence does
 

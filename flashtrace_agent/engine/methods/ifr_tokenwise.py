@@ -41,8 +41,7 @@ class TokenwiseInformationFlowRoutes(Method):
         """Score every request; `hops` is ignored. See `Method.run`."""
         weights = np.stack([request.weights for request in requests])  # (M, N)
         rows = np.flatnonzero(weights.any(axis=0))
-        if capture is None or not capture.covers(rows):
-            capture = attributor.capture(input_ids, rows)
+        capture = attributor.capture_of(input_ids, rows, capture)
         held = capture.rows.numpy()
         columns = np.searchsorted(held, rows)
         means = np.zeros_like(weights)

@@ -60,8 +60,7 @@ class Walk(Method):
         explained = np.flatnonzero(weights.any(axis=0) | through.any(axis=0))  # (P,)
         before = np.maximum(explained - 1, 0)  # (P,)
         rows = np.union1d(explained, before)
-        if capture is None or not capture.covers(rows):
-            capture = attributor.capture(input_ids, rows)
+        capture = attributor.capture_of(input_ids, rows, capture)
         shares = attributor.row_shares(capture, rows)  # (R, N)
         own, predicting = (torch.from_numpy(np.searchsorted(rows, at)) for at in (explained, before))
         with torch.inference_mode():
