@@ -24,7 +24,7 @@ from torch import Tensor
 
 from flashtrace_agent.engine.attention_tiles import attention_tiles
 from flashtrace_agent.engine.attributor import Attributor
-from flashtrace_agent.engine.projection import dense_projection
+from flashtrace_agent.engine.projection import dense_projection, unbiased_value
 from flashtrace_agent.eval.evaluator import Effort, evaluate
 from flashtrace_agent.eval.example import Example
 from flashtrace_agent.eval.records import Records
@@ -159,13 +159,11 @@ def spell_out(attributor: Attributor, example: Example) -> list[Parts]:
             attention = torch.zeros(layer.query.shape[0], len(rows), len(example.ids))
             for tile in attention_tiles(layer, layer.query, capture.rows):
                 attention[:, tile.start : tile.stop, tile.low : tile.high] = tile.attention
-            value = layer.value.float()
-            if projection.value_bias is not None:
-                value = value - projection.value_bias
+            value = unbiased_value(layer, projection)
             value = value.repeat_interleave(len(attention) // len(value), dim=0)  # (H, N, d_h)
             attended = torch.einsum("hre,hde->rd", attention @ value, projection.weight) + projection.offset
-            entering = layer.residual.float()
-            found.append(Parts(attention, value, projection.weight, entering, entering + attended))
+            state = layer.state.float()
+            found.append(Parts(attention, value, projection.weight, state - attended, state))
     return found
 
 

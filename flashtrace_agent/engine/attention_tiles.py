@@ -13,8 +13,8 @@ from torch import Tensor
 
 from .capture import LayerCapture
 
-_TILE_BYTES = {"cpu": 8 << 20, "cuda": 512 << 20}
-"""Bytes of one float32 logits tile. CPU: about the last-level cache share of a core pair."""
+_TILE_BYTES = {"cpu": 4 << 20, "cuda": 512 << 20}
+"""Bytes of one float32 logits tile. CPU: about the second-level caches of two cores."""
 
 
 class AttentionTile(NamedTuple):
@@ -28,6 +28,16 @@ class AttentionTile(NamedTuple):
     low: int
     high: int
     attention: Tensor
+
+    def along(self, directions: Tensor, value: Tensor) -> Tensor:
+        """Return Σ_h α_ij^h (u_i^h · v_j^h), float32 (rows, keys), of directions u (rows, H, d_h).
+
+        The attention is used up.
+        """
+        seen = value[:, self.low : self.high]  # (H_kv, keys, d_h)
+        grouped = directions.transpose(0, 1).reshape(len(value), -1, value.shape[2])
+        along = torch.matmul(grouped, seen.transpose(1, 2)).view_as(self.attention)  # (H, rows, keys)
+        return self.attention.mul_(along).sum(dim=0)
 
 
 def attention_tiles(layer: LayerCapture, query: Tensor, rows: Tensor) -> Iterator[AttentionTile]:

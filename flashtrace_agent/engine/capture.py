@@ -3,12 +3,12 @@
 1. The model runs with its SDPA attention replaced by one that records and then calls SDPA. It
    sees queries, keys and values exactly as they are used: after QK-norm, rotary embedding and
    scaling, whatever the architecture does before (`attention.py`).
-2. A hook on each layer keeps the residual stream entering it, for the rows wanted.
+2. Hooks keep m, the residual stream after each layer's attention, for the rows wanted.
 3. Where a norm stands between attention and the residual sum (Gemma), a hook keeps its factor.
 
-Per layer that is K and V for all tokens (the KV cache) and Q and x for target and reasoning
-rows: nothing of size N×N, nothing of width d for prompt rows. The state of the residual after
-attention need not be kept, because it is the sum of what is (`hop.py`).
+Per layer that is K and V for all tokens (the KV cache) and Q and m for target and reasoning
+rows: nothing of size N×N, nothing of width d for prompt rows. The residual stream before
+attention need not be kept: it is m without what attention brought, which is recomputed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class LayerCapture:
         query: (H, R, d_h) queries of the captured rows, position-encoded.
         key: (H_kv, N, d_h) keys of all tokens.
         value: (H_kv, N, d_h) values of all tokens, any bias included.
-        residual: (R, d) residual stream entering the layer, captured rows.
+        state: (R, d) residual stream after the layer's attention, m, captured rows.
         row_scale: (R,) factor 1/rms of a post-attention norm, or None where there is none.
         scaling: multiplies query·key.
         window: a row sees this many keys, itself included; None for all.
@@ -56,7 +56,7 @@ class LayerCapture:
     query: Tensor
     key: Tensor
     value: Tensor
-    residual: Tensor
+    state: Tensor
     row_scale: Tensor | None
     scaling: float
     window: int | None
@@ -90,7 +90,7 @@ class Capture:
         return sum(
             tensor.nbytes
             for layer in self.layers
-            for tensor in (layer.query, layer.key, layer.value, layer.residual)
+            for tensor in (layer.query, layer.key, layer.value, layer.state)
         )
 
 
@@ -99,7 +99,8 @@ class _LayerParts:
     """Pieces of one layer as successive chunks of the sequence bring them."""
 
     query: list[Tensor] = field(default_factory=list)
-    residual: list[Tensor] = field(default_factory=list)
+    entering: Tensor | None = None
+    state: list[Tensor] = field(default_factory=list)
     row_scale: list[Tensor] = field(default_factory=list)
     last_call: AttentionCall | None = None
 
@@ -111,7 +112,7 @@ class Recorder:
     A chunk that comes from a reused KV cache need not be run: its keys reach the later chunks.
 
     Args:
-        rows: int64 (R,) ascending absolute positions whose queries and residuals are kept; those
+        rows: int64 (R,) ascending absolute positions whose queries and states are kept; those
             beyond the sequence's end are left out.
     """
 
@@ -138,7 +139,7 @@ class Recorder:
             layers.append(_assemble(self._layers[index], n_tokens))
             self._layers[index] = _LayerParts()  # else every row would be held twice
         for index, layer in enumerate(layers):
-            held = (layer.query, layer.key, layer.value, layer.residual)
+            held = (layer.query, layer.key, layer.value, layer.state)
             if not all(bool(torch.isfinite(tensor).all()) for tensor in held):
                 raise SequenceError(
                     f"Layer {index} produced NaN or infinite activations; "
@@ -158,12 +159,15 @@ class Recorder:
 
         with ExitStack() as stack:
             for index, layer in enumerate(layers):
-                hook = partial(self._on_residual, index)
-                stack.callback(layer.register_forward_pre_hook(hook, with_kwargs=True).remove)
+                entering = partial(self._on_entering, index)
+                stack.callback(layer.register_forward_pre_hook(entering, with_kwargs=True).remove)
                 norm = self._family.post_attention_norm(layer)
                 if norm is not None:
-                    hook = partial(self._on_post_norm, index)
-                    stack.callback(norm.register_forward_pre_hook(hook).remove)
+                    scaled = partial(self._on_post_norm, index)
+                    stack.callback(norm.register_forward_pre_hook(scaled).remove)
+                attended = partial(self._on_attended, index)
+                last = norm or self._family.output_projection(layer)
+                stack.callback(last.register_forward_hook(attended).remove)
             stack.enter_context(_attention_replaced(self._model))
             stack.enter_context(observing(on_attention))
             yield
@@ -176,17 +180,25 @@ class Recorder:
         # Its queries of rows nobody asked for would weigh more than all that is kept.
         parts.last_call = replace(call, query=call.query[:, :, :0].clone())
 
-    def _on_residual(self, index: int, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _on_entering(self, index: int, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if len(self._local):
-            hidden: Tensor = args[0] if args else kwargs["hidden_states"]
-            # (1, chunk, d) -> (rows in chunk, d)
-            self._layers[index].residual.append(hidden[0].index_select(0, self._local.to(hidden.device)))
+            self._layers[index].entering = self._local_rows(args[0] if args else kwargs["hidden_states"])
+
+    def _on_attended(self, index: int, _: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
+        if len(self._local):
+            parts = self._layers[index]
+            assert parts.entering is not None, "a layer is entered before it attends"
+            parts.state.append(parts.entering.to(output.device) + self._local_rows(output))
+            parts.entering = None
 
     def _on_post_norm(self, index: int, norm: nn.Module, args: tuple[Any, ...]) -> None:
         if len(self._local):
-            hidden: Tensor = args[0]
-            rows = hidden[0].index_select(0, self._local.to(hidden.device)).float()  # (rows in chunk, d)
+            rows = self._local_rows(args[0]).float()
             self._layers[index].row_scale.append(torch.rsqrt(rows.pow(2).mean(-1) + norm_epsilon(norm)))
+
+    def _local_rows(self, hidden: Tensor) -> Tensor:
+        """Return the wanted rows (rows in chunk, d) of a chunk (1, chunk, d)."""
+        return hidden[0].index_select(0, self._local.to(hidden.device))
 
 
 def _assemble(parts: _LayerParts, n_tokens: int) -> LayerCapture:
@@ -197,7 +209,7 @@ def _assemble(parts: _LayerParts, n_tokens: int) -> LayerCapture:
         query=_joined(parts.query, dim=1),
         key=call.key[0],
         value=call.value[0],
-        residual=_joined(parts.residual, dim=0),
+        state=_joined(parts.state, dim=0),
         row_scale=_joined(parts.row_scale, dim=0) if parts.row_scale else None,
         scaling=call.scaling,
         window=call.window,

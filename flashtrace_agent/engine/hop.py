@@ -3,8 +3,8 @@
 Per layer (FlashTrace, arXiv 2602.01914; names as in docs/method.md):
 
 1. s = weighted column sums of the attention (`column_sums`).
-2. y = r + W_O Σ_j s_j v_j + bias: the weighted residual after attention. It equals Σ_i w_i m_i
-   because each row of attention sums to 1, so m itself need not be captured.
+2. y = Σ_i w_i m_i, the weighted residual after attention, and r = y − W_O Σ_j s_j v_j − bias, the one
+   before attention: each row of attention sums to 1.
 3. e_j = Σ_h prox(z_j^h, y) / (Σ_j,h prox(z_j^h, y) + prox(r, y)) (`proximity`).
 
 Token totals are the sum of e over layers. A norm after attention (Gemma) is linear once its
@@ -21,7 +21,7 @@ from .capture import Capture, LayerCapture
 from .column_sums import weighted_column_sums
 from .families import Family
 from .memory import is_out_of_memory, release_memory
-from .projection import dense_projection
+from .projection import dense_projection, unbiased_value
 from .proximity import residual_proximity, token_proximity
 
 
@@ -88,20 +88,18 @@ def _layer_scores(
     device = layer.key.device
     used, weights = used.to(device), weights.to(device)
     projection = dense_projection(layer, family, module)
-    residual = torch.matmul(weights, layer.residual[used].float())  # (M, d), r
+    target = torch.matmul(weights, layer.state[used].float())  # (M, d), y
     if layer.row_scale is not None:
         weights = weights * layer.row_scale[used]  # w_i / rms_i
     sums = weighted_column_sums(layer, rows, used, weights)  # (M, H, N)
-    value = layer.value.float()
-    if projection.value_bias is not None:
-        value = value - projection.value_bias  # (H_kv, N, d_h)
+    value = unbiased_value(layer, projection)  # (H_kv, N, d_h)
     scores = torch.zeros(len(weights), value.shape[1], dtype=torch.float64, device=device)
     for index in range(len(weights)):
         mixed = _mix(sums[index], value)  # (H, d_h)
         attended = torch.einsum("hde,he->d", projection.weight, mixed)
-        target = residual[index] + attended + weights[index].sum() * projection.offset  # (d,), y
-        near = token_proximity(sums[index], value, projection.weight, projection.norms, target)  # (N,)
-        kept = residual_proximity(residual[index], target)  # scalar
+        residual = target[index] - attended - weights[index].sum() * projection.offset  # (d,), r
+        near = token_proximity(sums[index], value, projection.weight, projection.norms, target[index])  # (N,)
+        kept = residual_proximity(residual, target[index])  # scalar
         total = near.sum() + kept
         scores[index] = torch.where(total > 0, near / total.clamp_min(1e-300), 0.0)
     return scores

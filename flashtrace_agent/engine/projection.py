@@ -48,9 +48,20 @@ def dense_projection(layer: LayerCapture, family: Family, module: nn.Module) -> 
     norm = family.post_attention_norm(module)
     if norm is not None:
         gain = _norm_gain(norm, flat.shape[0], device)  # (d,)
-        flat, offset = gain[:, None] * flat, gain * offset
+        flat, offset = _as_kept(gain[:, None] * flat, layer), gain * offset
     weight = flat.view(flat.shape[0], heads, value_width).transpose(0, 1).contiguous()  # (H, d, d_h)
     return Projection(weight, weight.norm(dim=-1), offset, shaped_bias)
+
+
+def unbiased_value(layer: LayerCapture, projection: Projection) -> Tensor:
+    """Return a layer's values without their bias, float32 (H_kv, N, d_h)."""
+    value = layer.value.float()
+    return value if projection.value_bias is None else _as_kept(value - projection.value_bias, layer)
+
+
+def _as_kept(tensor: Tensor, layer: LayerCapture) -> Tensor:
+    """Return a tensor rounded as the model rounds its own values: tensor cores take it as it is then."""
+    return tensor.to(layer.value.dtype).float()
 
 
 def _norm_gain(norm: nn.Module, width: int, device: torch.device) -> Tensor:

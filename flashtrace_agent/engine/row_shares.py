@@ -1,28 +1,36 @@
 """Where each row's state comes from: for every row on its own, a share for every token it saw.
 
-Per layer and row i, with y_i = x_i + W_O Σ_j α_ij v_j (+ biases), the residual stream after attention,
-σ_i = sign(y_i) and z_ij^h = α_ij^h W_O^h v_j^h, what head h brings from token j:
+Per layer and row i, with y_i = x_i + Σ_j Σ_h z_ij^h (+ biases), the residual stream after attention,
+z_ij^h = α_ij^h W_O^h v_j^h, what head h brings from token j, and σ_i = sign(y_i):
 
     e_ij = max(0, σ_iᵀ Σ_h z_ij^h) / (Σ_j max(0, σ_iᵀ Σ_h z_ij^h) + max(0, σ_iᵀ x_i))
 
 A token counts for what its heads add to ‖y_i‖₁ together: heads that pull both ways cancel, as they do
 in the model (adding heads first: ALTI, Ferrando et al. 2022; the linear term of FlashTrace's proximity:
-docs/method.md). Because σ_iᵀ z = α (W_Oᵀ σ_i)ᵀ v, nothing of width d exists by token.
+docs/method.md). Because σ_iᵀ z = α (W_Oᵀ σ_i)ᵀ v, nothing of width d exists by token. On a GPU a kernel
+does what goes over tokens.
 
 Layers are added up, weighted by depth, and each row is scaled to sum 1.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
 from ..errors import SequenceError
-from .attention_tiles import attention_tiles
+from .attention_tiles import AttentionTile, attention_tiles
 from .capture import Capture, LayerCapture
 from .families import Family
+from .kernels import kernels_serve, narrowed
 from .memory import is_out_of_memory, release_memory
-from .projection import Projection, dense_projection
+from .projection import Projection, dense_projection, unbiased_value
+
+if TYPE_CHECKING:
+    from .kernels.row_attention import KernelTile
 
 
 def row_shares(model: nn.Module, family: Family, capture: Capture, used: Tensor) -> Tensor:
@@ -73,35 +81,32 @@ def _add_layer(
 def _layer_shares(layer: LayerCapture, projection: Projection, rows: Tensor, used: Tensor) -> Tensor:
     """Return e of one layer, float32 (R', N)."""
     device = layer.key.device
-    used = used.to(device)
+    used, rows = used.to(device), rows.to(device)
     heads, width, value_width = projection.weight.shape
-    kv_heads, n_tokens, _ = layer.value.shape
     flat = projection.weight.transpose(0, 1).reshape(width, heads * value_width)  # (d, H·d_h)
-    value = layer.value.float()  # (H_kv, N, d_h)
-    if projection.value_bias is not None:
-        value = value - projection.value_bias
-    residual = layer.residual[used].float()  # (R', d), x
+    value = unbiased_value(layer, projection)  # (H_kv, N, d_h)
+    tiles: Iterable[AttentionTile | KernelTile]
+    if kernels_serve(device):
+        from .kernels.attention import KernelRows
+        from .kernels.row_attention import KernelTile
+
+        value, flat = narrowed(value, flat)
+        tiles = [KernelTile(KernelRows.of(layer, rows, used))]
+    else:
+        tiles = attention_tiles(layer, layer.query[:, used], rows[used])
+    state = layer.state[used].float()  # (R', d), y
     scale = None if layer.row_scale is None else layer.row_scale[used][:, None]  # (R', 1), 1/rms
-    shares = torch.zeros(len(used), n_tokens, device=device)
-    for start, stop, low, high, attention in attention_tiles(
-        layer, layer.query[:, used], rows.to(device)[used]
-    ):
-        size = stop - start
-        seen = value[:, low:high]  # (H_kv, keys, d_h)
-        mixed = torch.matmul(attention.view(kv_heads, -1, high - low), seen)  # (H_kv, groups·tile, d_h)
-        mixed = mixed.view(heads, size, value_width).transpose(0, 1).reshape(size, -1)  # (tile, H·d_h)
-        attended = mixed @ flat.T + projection.offset  # (tile, d)
+    shares = torch.zeros(len(used), layer.key.shape[1], device=device)
+    for tile in tiles:
+        inside = slice(tile.start, tile.stop)
+        sign = torch.sign(state[inside])  # (tile, d), σ
+        directions = (sign.to(flat.dtype) @ flat).unflatten(1, (heads, value_width))  # (tile, H, d_h), W_Oᵀσ
+        along = tile.along(directions, value)  # (tile, keys), σᵀ Σ_h z^h
+        brought = along.sum(dim=1, keepdim=True) + (sign @ projection.offset)[:, None]  # (tile, 1), σᵀ(y − x)
         if scale is not None:
-            attended = attended * scale[start:stop]
-        state = residual[start:stop]
-        sign = torch.sign(state + attended)  # (tile, d), σ
-        directions = (sign @ flat).view(size, heads, value_width).transpose(0, 1)  # (H, tile, d_h), W_Oᵀσ
-        stacked = directions.reshape(kv_heads, -1, value_width)  # (H_kv, groups·tile, d_h)
-        along = torch.matmul(stacked, seen.transpose(1, 2)).view_as(attention)  # (H, tile, keys)
-        near = (attention * along).sum(dim=0).clamp_min(0.0)  # (tile, keys)
-        if scale is not None:
-            near = near * scale[start:stop]
-        kept = (sign * state).sum(dim=1, keepdim=True).clamp_min(0.0)  # (tile, 1)
-        total = near.sum(dim=1, keepdim=True) + kept
-        shares[start:stop, low:high] = torch.where(total > 0, near / total.clamp_min(1e-30), 0.0)
+            along, brought = along.mul_(scale[inside]), brought.mul_(scale[inside])
+        kept = state[inside].abs().sum(dim=1, keepdim=True) - brought  # (tile, 1), σᵀx
+        near = along.clamp_min_(0.0)
+        total = near.sum(dim=1, keepdim=True) + kept.clamp_min(0.0)
+        shares[inside, tile.low : tile.high] = torch.where(total > 0, near / total.clamp_min(1e-30), 0.0)
     return shares

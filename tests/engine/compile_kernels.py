@@ -13,14 +13,20 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from flashtrace_agent.engine.kernels import column_sums, excess, tile_of
+from flashtrace_agent.engine.kernels import attention, column_sums, excess, row_attention, tile_of
 
 _POINTERS = {
     "positions": "*i32", "begins": "*i32", "ends": "*i32", "order": "*i32", "dimensions": "*i32",
     "widths": "*i32", "out": "*fp32", "log_sums": "*fp32", "weights": "*fp32", "sums": "*fp32",
     "target": "*fp32", "scaling": "fp32", "softcap": "fp32",
 }  # fmt: skip
-_KERNELS = (column_sums._log_sums_kernel, column_sums._column_sums_kernel, excess._excess_kernel)
+_DATA = {"q", "k", "value", "weight", "directions"}
+_KERNELS = (
+    attention._log_sums_kernel,
+    column_sums._column_sums_kernel,
+    excess._excess_kernel,
+    row_attention._along_kernel,
+)
 
 
 def _compile(kernel: Any, dtype: torch.dtype, head_dim: int, capability: int) -> dict[str, Any]:
@@ -33,10 +39,17 @@ def _compile(kernel: Any, dtype: torch.dtype, head_dim: int, capability: int) ->
         if name in constants:
             signature[name] = "constexpr"
         else:
-            signature[name] = data if name in {"q", "k", "value", "weight"} else _POINTERS.get(name, "i32")
+            signature[name] = data if name in _DATA else _POINTERS.get(name, "i32")
     used = {name: value for name, value in constants.items() if name in kernel.arg_names}
-    source = ASTSource(fn=kernel, signature=signature, constexprs=used)
-    compiled = triton.compile(source, target=GPUTarget("cuda", capability, 32))
+    # As at a launch: pointers are aligned and head sizes even, so that loads are wide and pipelined.
+    aligned = {
+        (at,): [["tt.divisibility", 16]]
+        for at, name in enumerate(kernel.arg_names)
+        if signature[name].startswith("*") or name == "head_dim"
+    }
+    source = ASTSource(fn=kernel, signature=signature, constexprs=used, attrs=aligned)
+    stages = {"num_stages": row_attention.STAGES} if kernel is row_attention._along_kernel else {}
+    compiled = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=stages)
     return {
         "kernel": kernel.__name__,
         "dtype": str(dtype).removeprefix("torch."),
@@ -50,6 +63,7 @@ def _compile(kernel: Any, dtype: torch.dtype, head_dim: int, capability: int) ->
 if __name__ == "__main__":
     cases = [
         (torch.bfloat16, 64, 80),
+        (torch.bfloat16, 128, 80),
         (torch.bfloat16, 128, 90),
         (torch.bfloat16, 256, 90),
         (torch.float32, 128, 80),

@@ -14,14 +14,18 @@ import torch
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 pytest.importorskip("triton", reason="Triton is not installed")
 
-from flashtrace_agent.engine import column_sums, proximity  # noqa: E402
+from flashtrace_agent.engine import column_sums, proximity, row_shares  # noqa: E402
+from flashtrace_agent.engine.attention_tiles import attention_tiles  # noqa: E402
 from flashtrace_agent.engine.attributor import Attributor  # noqa: E402
 from flashtrace_agent.engine.capture import LayerCapture  # noqa: E402
 from flashtrace_agent.engine.kernels import column_sums as sum_kernels  # noqa: E402
+from flashtrace_agent.engine.kernels.attention import KernelRows  # noqa: E402
 from flashtrace_agent.engine.kernels.excess import sorted_excess  # noqa: E402
+from flashtrace_agent.engine.kernels.row_attention import KernelTile  # noqa: E402
 
 from . import oracle  # noqa: E402
 from .test_against_oracle import ANSWER, REASONING, N, assert_totals_agree, token_ids  # noqa: E402
+from .test_walk import expected_scores, mask  # noqa: E402
 from .tiny_models import CONFIGS, tiny_model  # noqa: E402
 
 VIEWS = [(None, None), (37, None), (None, 3.0), (5, 2.0)]
@@ -41,7 +45,7 @@ def _layer(
         query=normal(kv_heads * groups, len(rows), head_dim),
         key=normal(kv_heads, n, head_dim),
         value=normal(kv_heads, n, head_dim),
-        residual=normal(len(rows), 8),
+        state=normal(len(rows), 8),
         row_scale=None,
         scaling=head_dim**-0.5,
         window=None,
@@ -63,11 +67,33 @@ def test_column_sums(
     layer, rows = _layer(n, n, kv_heads, groups, head_dim, dtype)
     layer.window, layer.softcap = window, softcap
     weights = torch.rand(targets, len(rows), generator=torch.Generator().manual_seed(1)).to(DEVICE)
-    view = (layer.scaling, window, softcap)
-    log_sums = sum_kernels.row_log_sums(layer.query, layer.key, rows, *view)
-    ours = sum_kernels.column_sums(layer.query, layer.key, rows, log_sums, weights, *view)
+    ours = sum_kernels.column_sums(KernelRows.of(layer, rows, torch.arange(len(rows))), weights)
     expected = column_sums._tiled_column_sums(layer, layer.query, rows, weights)
     torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5 * float(expected.max()))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(("window", "softcap"), VIEWS)
+@pytest.mark.parametrize(("n", "kv_heads", "groups", "head_dim"), [(150, 2, 2, 24), (65, 1, 3, 64)])
+def test_row_attention(
+    dtype: torch.dtype, window: int | None, softcap: float | None,
+    n: int, kv_heads: int, groups: int, head_dim: int,
+) -> None:  # fmt: skip
+    """How far tokens pull every other captured row."""
+    layer, rows = _layer(n, n, kv_heads, groups, head_dim, dtype)
+    layer.window, layer.softcap = window, softcap
+    used = torch.arange(0, len(rows), 2)
+    g = torch.Generator().manual_seed(2)
+    directions = torch.randn(len(used), kv_heads * groups, head_dim, generator=g).to(DEVICE, dtype)
+    ours = KernelTile(KernelRows.of(layer, rows, used))
+    along = ours.along(directions, layer.value)
+    for tile in attention_tiles(layer, layer.query[:, used], rows[used]):
+        inside = slice(tile.start, tile.stop)
+        expected = torch.zeros(tile.stop - tile.start, n, device=DEVICE)
+        expected[:, tile.low : tile.high] = tile.along(directions[inside].float(), layer.value.float())
+        torch.testing.assert_close(
+            along[inside], expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max())
+        )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -130,9 +156,19 @@ def test_whole_hops_through_the_kernels_agree_with_the_oracle(
         weights[REASONING.start : REASONING.end] = totals[REASONING.start : REASONING.end]
 
 
+@pytest.mark.parametrize("name", CONFIGS)
+def test_walks_through_the_kernels_agree_with_the_oracle(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every architecture, in float32."""
+    monkeypatch.setattr(row_shares, "kernels_serve", lambda device: True)
+    model, ids = tiny_model(name), token_ids()
+    result = Attributor(model.to(DEVICE), None).attribute(ids, ANSWER, REASONING, method="walk")
+    expected = expected_scores(model.cpu(), ids, mask(ANSWER).double(), mask(REASONING))
+    assert_totals_agree(result.scores, expected)
+
+
 @pytest.mark.slow
 def test_kernels_compile_for_gpus_that_are_not_here() -> None:
-    """Half precision reaches the tensor cores, and every tile fits an 8.6 GPU's 99 KB of shared memory."""
+    """Half precision reaches the tensor cores, and tiles fit the shared memory of 8.6 (99 KB) and 9.0."""
     outcome = subprocess.run(
         [sys.executable, "-m", "tests.engine.compile_kernels"],
         cwd=Path(__file__).parents[2],
@@ -146,7 +182,8 @@ def test_kernels_compile_for_gpus_that_are_not_here() -> None:
         "_log_sums_kernel",
         "_column_sums_kernel",
         "_excess_kernel",
+        "_along_kernel",
     }
     for entry in compiled:
         assert entry["tensor_cores"] == (entry["dtype"] == "bfloat16"), entry
-        assert entry["shared_bytes"] <= 99 * 1024, entry
+        assert entry["shared_bytes"] <= {80: 99, 90: 227}[entry["capability"]] * 1024, entry

@@ -1,7 +1,7 @@
-"""Triton kernels of the two hot loops, for GPUs.
+"""Triton kernels of the hot loops, for GPUs.
 
-The plain torch code beside each use (`column_sums.py`, `proximity.py`) says what a kernel computes
-and is what its tests compare with, under Triton's interpreter where there is no GPU.
+The plain torch code beside each use (`column_sums.py`, `proximity.py`, `attention_tiles.py`) says what a
+kernel computes and is what its tests compare with, under Triton's interpreter where there is no GPU.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 from importlib.util import find_spec
 
 import torch
+from torch import Tensor
 
 
 def kernels_serve(device: torch.device) -> bool:
@@ -29,3 +30,12 @@ def tile_of(head_dim: int, dtype: torch.dtype) -> tuple[int, int]:
     """
     depth = max(16, 1 << (head_dim - 1).bit_length())
     return (64 if depth * dtype.itemsize <= 256 else 32), depth
+
+
+def narrowed(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Return tensors in the half precision they came from, which tensor cores take, if nothing is lost."""
+    for dtype in (torch.bfloat16, torch.float16):
+        narrow = tuple(tensor.to(dtype) for tensor in tensors)
+        if all(torch.equal(half.float(), tensor) for half, tensor in zip(narrow, tensors, strict=True)):
+            return narrow
+    return tensors

@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from . import product_needs_float32, tile_of
+from . import narrowed, product_needs_float32, tile_of
 
 
 @triton.jit
@@ -76,7 +76,7 @@ def sorted_excess(
         needed: float64 (H, d), the reach from which a dimension can be exceeded, ascending.
         target: float32 (d,), y.
     """
-    value, weight = _narrowed(value, weight)
+    value, weight = narrowed(value, weight)
     heads, n_tokens = sums.shape
     width, head_dim = weight.shape[1:]
     tile, depth = tile_of(head_dim, value.dtype)
@@ -90,12 +90,3 @@ def sorted_excess(
         TOKENS=tile, DIMENSIONS=tile, DEPTH=depth,
     )  # fmt: skip
     return out
-
-
-def _narrowed(value: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Return both in the half precision they came from, which tensor cores take, if nothing is lost."""
-    for dtype in (torch.bfloat16, torch.float16):
-        narrow = value.to(dtype), weight.to(dtype)
-        if torch.equal(narrow[0].float(), value) and torch.equal(narrow[1].float(), weight):
-            return narrow
-    return value, weight
