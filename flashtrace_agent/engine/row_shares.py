@@ -100,7 +100,7 @@ def _layer_shares(layer: LayerCapture, projection: Projection, rows: Tensor, use
     for tile in tiles:
         inside = slice(tile.start, tile.stop)
         sign = torch.sign(state[inside])  # (tile, d), σ
-        directions = (sign.to(flat.dtype) @ flat).unflatten(1, (heads, value_width))  # (tile, H, d_h), W_Oᵀσ
+        directions = (sign.to(flat.dtype) @ flat).view(-1, heads, value_width)  # (tile, H, d_h), W_Oᵀσ
         along = tile.along(directions, value)  # (tile, keys), σᵀ Σ_h z^h
         brought = along.sum(dim=1, keepdim=True) + (sign @ projection.offset)[:, None]  # (tile, 1), σᵀ(y − x)
         if scale is not None:
