@@ -14,7 +14,8 @@ class Family:
     """Where a decoder-only architecture keeps the parts that attribution reads.
 
     The defaults fit pre-norm decoders laid out like Llama: ``model.model.layers[i].self_attn``
-    with ``v_proj`` and ``o_proj``. A family that differs overrides the method that differs.
+    with ``v_proj`` and ``o_proj``, whose output is added to the residual stream as it is. A family that
+    differs overrides the method that differs.
 
     Attributes:
         model_types: values of ``config.model_type`` the family serves.
