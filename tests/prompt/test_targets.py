@@ -13,7 +13,7 @@ from flashtrace_agent.prompt.token_text import TokenText
 from flashtrace_agent.span import Span
 from flashtrace_agent.trace import Step
 
-from .test_segmentation import make_step
+from .cutting import make_step
 
 WRITTEN = (
     "<think>\nTwo cities.\n</think>\n\nOne moment.\n"
