@@ -3,8 +3,9 @@
 1. A trace is a root run; every model run and tool run below it is a step.
 2. A model step's parent is the tool step it happens inside (a nested agent), else none.
 3. A tool step's parent is the model step that called it: the one that made a call of that id.
-   Ids repeat between rounds (``call_0`` each time) and between parallel sub-agents, so among
-   the candidates inside the same tool the one closest in the tree of runs wins, then the latest.
+   Ids repeat between rounds (``call_0`` each time) and between parallel sub-agents, and a tool that
+   is run by hand has none, so among the candidates inside the same tool those with its arguments
+   come first, then the one closest in the tree of runs, then the latest step, and its first call.
 4. A call that was answered although no tool ran (a tool that does not exist) becomes a tool
    step of its own, from the ToolMessage that answers it.
 
@@ -20,6 +21,7 @@ from functools import partial
 from typing import Any, Protocol
 from uuid import UUID
 
+from flashtrace_agent.message import ToolCall
 from flashtrace_agent.trace import Fidelity, Step, Trace, make_id
 
 from .events import (
@@ -79,8 +81,7 @@ class Labels:
 class _Call:
     """One tool call a model step made, and the tool step that answered it."""
 
-    id: str
-    name: str
+    made: ToolCall
     index: int
     run: Run
     step: Step
@@ -183,7 +184,7 @@ class Assembler:
         light = replace(step, input=[], tools=[], prompt_ids=None, completion_ids=None)
         state.models.append((run, light))
         calls = step.output.tool_calls if step.output else ()
-        state.calls += [_Call(call.id, call.name, k, run, light) for k, call in enumerate(calls)]
+        state.calls += [_Call(call, index, run, light) for index, call in enumerate(calls)]
         self._sink.write_step(step)
 
     def _end_tool(self, state: _State, event: ToolEnded) -> None:
@@ -199,14 +200,13 @@ class Assembler:
 
     def _adopt(self, state: _State, run: Run, step: Step) -> None:
         """Give a tool step its parent: the model step that called it, else the enclosing tool."""
-        call = self._find_call(state, run, partial(_matches, step))
+        call = self._find_call(state, run, partial(_is_same, step))
+        call = call or self._find_call(state, run, partial(_may_be_meant, step))
         if call is not None:
             call.answer = step
             step.parent_id = call.step.id
-            step.tool_call_id = step.tool_call_id or call.id or None
-            made = call.step.output.tool_calls[call.index] if call.step.output else None
-            if made is not None:  # what the model wrote, free of arguments a framework injects
-                step.arguments = written_arguments(made)
+            step.tool_call_id = step.tool_call_id or call.made.id or None
+            step.arguments = written_arguments(call.made)  # free of what a framework injects
             return
         tool = run.enclosing_tool
         step.parent_id = step_id(tool) if tool else self._latest_text_model(state, run, step)
@@ -218,7 +218,7 @@ class Assembler:
         for call in state.calls:
             if call.run.enclosing_tool is inside and wanted(call):
                 depth = call.run.common_depth(run)
-                if depth >= best_depth:
+                if best is None or depth > best_depth or (depth == best_depth and call.step is not best.step):
                     best, best_depth = call, depth
         return best
 
@@ -280,13 +280,17 @@ def _outcome(failure: Failure | None) -> tuple[Any, str | None]:
 
 
 def _has_id(call_id: str, call: _Call) -> bool:
-    return call.id == call_id
+    return call.made.id == call_id
 
 
-def _matches(step: Step, call: _Call) -> bool:
+def _may_be_meant(step: Step, call: _Call) -> bool:
     if step.tool_call_id:
-        return call.id == step.tool_call_id
-    return call.answer is None and call.name == step.name
+        return call.made.id == step.tool_call_id
+    return call.answer is None and call.made.name == step.name
+
+
+def _is_same(step: Step, call: _Call) -> bool:
+    return call.answer is None and call.made.arguments == step.arguments and _may_be_meant(step, call)
 
 
 def _internal(tag: str) -> bool:

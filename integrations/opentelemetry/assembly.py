@@ -249,15 +249,15 @@ def _reconcile(trace: Trace, nodes: list[Node], calls: Calls) -> None:
 
 def _take_answers(trace: Trace, node: Node, history: list[Message], calls: Calls, *, at_end: bool) -> None:
     seen = (node.span.end if at_end else None) or node.span.start
-    for call_id, name, message in trailing_answers(history):
-        call = calls.of_message(call_id, name, seen, node.path, node.scope)
+    for answer in trailing_answers(history):
+        call = calls.of_message(answer, seen, node.path, node.scope)
         if call is None:
             continue  # answers a call of an earlier trace of the session
         if call.answer is None:
-            call.answer = answered_step(call, message)
+            call.answer = answered_step(call, answer.message)
             trace.steps.append(call.answer)
         elif call.answer.result is None:
-            call.answer.result = message.content  # the tool raised, and the agent was told so
+            call.answer.result = answer.message.content  # the tool raised, and the agent was told so
 
 
 def _mark_failed_results(trace: Trace) -> None:

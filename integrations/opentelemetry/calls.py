@@ -1,9 +1,10 @@
 """Tool calls and what answered them.
 
 1. A call belongs to the model step whose output makes it.
-2. A tool step answers the call with its id; where it has none, the unanswered call of its name.
-   Ids repeat between rounds (``call_0`` each time) and between parallel agents, so among several
-   the one closest in the tree of spans wins, then the latest that began before the tool did.
+2. A tool step answers the call with its id; where one of them has none, the unanswered call of its
+   name. Ids repeat between rounds (``call_0`` each time), between parallel agents and even within a
+   message, so among several those with its arguments come first, then the one closest in the tree
+   of spans, then the latest step that began before the tool did, and of one step the first call.
 3. A tool message answers a call too: it completes the tool step, or, where no tool ran (the tool
    does not exist), is all there is of one.
 """
@@ -35,6 +36,20 @@ class Call:
     path: tuple[str, ...]
     scope: str
     answer: Step | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A tool message, and what its history says of the call it answers.
+
+    Attributes:
+        index: the call's place among those of its message.
+    """
+
+    call_id: str
+    name: str
+    index: int
+    message: Message
 
 
 class Calls:
@@ -70,25 +85,28 @@ class Calls:
         scope: str,
     ) -> Call | None:
         """Return the call a tool's span answers."""
-        if call_id:
-            return _best(self._by_id.get(call_id, []), began, path, scope)
-        waiting = [call for call in self._by_name.get(name, []) if call.answer is None]
+        found = self._known_as(call_id or "", name)
+        waiting = [call for call in found if call.answer is None]
         same = [call for call in waiting if call.made.arguments == arguments]
-        return _best(same, began, path, scope) or _best(waiting, began, path, scope)
+        again = found if call_id else []  # the tool was tried a second time
+        best = (_best(calls, began, path, scope) for calls in (same, waiting, again))
+        return next(filter(None, best), None)
 
-    def of_message(
-        self, call_id: str, name: str | None, before: datetime, path: tuple[str, ...], scope: str
-    ) -> Call | None:
+    def of_message(self, answer: Answer, before: datetime, path: tuple[str, ...], scope: str) -> Call | None:
         """Return the call a tool message answers that is seen at a time and place of the trace."""
-        found = self._by_id.get(call_id, [])
-        if not call_id:
-            found = [call for call in found if name is None or call.made.name == name]
+        found = self._known_as(answer.call_id, answer.name)
         earlier = [call for call in found[-_CANDIDATES:] if call.step.started_at < before]
-        return _best(earlier, before, path, scope)
+        in_place = [call for call in earlier if call.index == answer.index]
+        return _best(in_place, before, path, scope) or _best(earlier, before, path, scope)
+
+    def _known_as(self, call_id: str, name: str) -> list[Call]:
+        """Return the calls of an id; where there are none, those of a name that may be meant."""
+        found = self._by_id.get(call_id, []) if call_id else []
+        return found or [call for call in self._by_name.get(name, []) if not (call_id and call.made.id)]
 
 
-def trailing_answers(messages: list[Message]) -> Iterator[tuple[str, str | None, Message]]:
-    """Yield the tool messages at a history's end as (call id, tool name, message).
+def trailing_answers(messages: list[Message]) -> Iterator[Answer]:
+    """Yield the tool messages at a history's end.
 
     One without an id answers the call in its place of the assistant message before.
     """
@@ -96,11 +114,14 @@ def trailing_answers(messages: list[Message]) -> Iterator[tuple[str, str | None,
     while start > 0 and messages[start - 1].role == "tool":
         start -= 1
     made = messages[start - 1].tool_calls if start else ()
-    for index, message in enumerate(messages[start:]):
-        if message.tool_call_id:
-            yield message.tool_call_id, message.name, message
-        elif index < len(made):
-            yield made[index].id, made[index].name, message
+    for position, message in enumerate(messages[start:]):
+        call_id = message.tool_call_id or ""
+        places = [index for index, call in enumerate(made) if not call_id or call.id == call_id]
+        index = position if position in places or not places else places[0]
+        if index < len(made):
+            yield Answer(call_id or made[index].id, made[index].name, index, message)
+        elif call_id:
+            yield Answer(call_id, message.name or "", index, message)
 
 
 def answered_step(call: Call, message: Message) -> Step:
@@ -149,7 +170,8 @@ def _best(calls: list[Call], before: datetime, path: tuple[str, ...], scope: str
         return next((call for call in inside if call.answer is None), inside[0])
     best = earlier[0]
     for call in earlier[1:]:
-        if _shared(call.path, path) >= _shared(best.path, path):
+        closer = _shared(call.path, path) - _shared(best.path, path)
+        if closer > 0 or (closer == 0 and call.step is not best.step):
             best = call
     return best
 

@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 import pytest
 from langchain.agents import create_agent
 from langchain_core.language_models import FakeListLLM
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 from langgraph.graph import END, START, StateGraph
 from recorded import traces
@@ -165,3 +165,27 @@ def test_a_graph_inside_a_graph_is_one_trace(handler: Handler, store: Store) -> 
     said = trace.steps[5].output
     assert said is not None
     assert said.content == "outer: 3"
+
+
+def test_tools_run_by_hand_keep_their_calls_apart(handler: Handler, store: Store) -> None:
+    """A loop that gives a tool nothing but arguments names no call: of two at once they tell which it is."""
+    calls = [call("add", {"a": 1, "b": 2}, "c1"), call("add", {"a": 3, "b": 4}, "c2")]
+    model = ScriptedModel(script=[AIMessage("", tool_calls=calls), "3 and 7."])
+
+    def loop(question: str, config: RunnableConfig) -> str:
+        messages: list[Any] = [HumanMessage(question)]
+        answer = model.invoke(messages, config)
+        messages.append(answer)
+        for made in answer.tool_calls:
+            result = add.invoke(made["args"], config)
+            messages.append(ToolMessage(str(result), tool_call_id=made["id"]))
+        return str(model.invoke(messages, config).content)
+
+    RunnableLambda(loop).invoke("1 + 2 and 3 + 4?", config={"callbacks": [handler]})
+    trace = only(handler, store)
+    tools = [step for step in trace.steps if step.kind == "tool"]
+    assert [(step.tool_call_id, step.arguments, step.result) for step in tools] == [
+        ("c1", {"a": 1, "b": 2}, "3"),
+        ("c2", {"a": 3, "b": 4}, "7"),
+    ]
+    assert {step.parent_id for step in tools} == {trace.steps[0].id}
