@@ -14,6 +14,8 @@ from .pieces import InvalidCall, ParsedCall
 
 OPEN = "<tool_call>"
 CLOSE = "</tool_call>"
+FUNCTION = "<function="
+"""What Qwen3-Coder has in these tags instead of JSON: see `tagged_parameters`."""
 
 
 def scan(text: str, start: int, end: int) -> list[ParsedCall | InvalidCall]:
@@ -33,8 +35,8 @@ def _read(text: str, tag: int) -> ParsedCall | InvalidCall | None:
     body = skip_space(text, tag + len(OPEN))
     if not text.startswith("{", body):
         close = text.find(CLOSE, body)
-        if body < len(text) and close < 0:
-            return None  # the tag is only mentioned
+        if text.startswith(FUNCTION, body) or (body < len(text) and close < 0):
+            return None  # another format's call, or the tag is only mentioned
         return _invalid(text, tag, body, "There is no JSON object in the tool call")
     try:
         call = read_call(text, body)

@@ -17,16 +17,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from . import hermes, llama, react
+from . import hermes, llama, react, tagged_list, tagged_parameters
 from .pieces import Completion, InvalidCall, ParsedArgument, ParsedCall
 
 __all__ = ["Completion", "InvalidCall", "ParsedArgument", "ParsedCall", "parse_completion"]
 
 Scan = Callable[[str, int, int], Sequence[ParsedCall | InvalidCall]]
 
-FORMATS: tuple[Scan, ...] = (hermes.scan, llama.scan)
+FORMATS: tuple[Scan, ...] = (hermes.scan, tagged_parameters.scan, tagged_list.scan, llama.scan)
 """The call formats. Where several find something, the one that does first in the text is right:
 what looks like another format's tag lies inside its call."""
+
+OPENINGS = (hermes.OPEN, tagged_parameters.OPEN, *tagged_list.OPENINGS, llama.TAG)
+"""What a call begins with in these formats, but for Llama's that is the whole answer."""
 
 END_TOKENS = (
     "<|im_end|>",
@@ -84,6 +87,11 @@ def parse_completion(text: str, *, in_reasoning: bool = False, text_agent: bool 
         calls=tuple(piece for piece in found if isinstance(piece, ParsedCall)),
         invalid_calls=tuple(piece for piece in found if isinstance(piece, InvalidCall)),
     )
+
+
+def opens_reasoning(prompt: str) -> bool:
+    """Tell whether a prompt, or the end of one, has the reasoning begin before the completion does."""
+    return prompt.rstrip().endswith(THINK_OPEN)
 
 
 def _scan(text: str, start: int, end: int) -> Sequence[ParsedCall | InvalidCall]:

@@ -16,7 +16,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flashtrace_agent.completion import Completion, parse_completion
+from flashtrace_agent.completion import Completion, opens_reasoning, parse_completion
 from flashtrace_agent.errors import FlashTraceError
 from flashtrace_agent.message import Message, ToolSchema
 from flashtrace_agent.segment import Segment
@@ -33,6 +33,9 @@ from .text_agents import is_text_agent
 from .token_text import TokenText
 
 TEMPLATE = "template"
+
+PROMPT_END = 16
+"""Tokens at a prompt's end among which it may open the reasoning."""
 
 
 def prompt_segments(
@@ -133,8 +136,7 @@ def step_segments(tokenizer: Any, step: Step, *, chat_template: str | None = Non
 def parse_step(tokenizer: Any, step: Step) -> tuple[TokenText, Completion]:
     """Return the text of a step's completion ids (none where unknown), and its parts."""
     token_text = TokenText(tokenizer, step.completion_ids or [])
-    end_of_prompt = TokenText(tokenizer, (step.prompt_ids or [])[-16:]).text
-    in_reasoning = end_of_prompt.rstrip().endswith("<think>")
+    in_reasoning = opens_reasoning(TokenText(tokenizer, (step.prompt_ids or [])[-PROMPT_END:]).text)
     text_agent = is_text_agent(step.input, step.tools)
     return token_text, parse_completion(token_text.text, in_reasoning=in_reasoning, text_agent=text_agent)
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any
 
-from flashtrace_agent.completion import Completion, parse_completion
+from flashtrace_agent.completion import Completion, opens_reasoning, parse_completion
 from flashtrace_agent.completion.react import instructs
 from flashtrace_agent.errors import TargetError
 from flashtrace_agent.span import Span
 from flashtrace_agent.trace import Step
 
-from .segmentation import parse_step
+from .segmentation import PROMPT_END, parse_step
 
 
 def step_targets(tokenizer: Any, step: Step) -> dict[str, tuple[Span, ...]]:
@@ -37,7 +37,7 @@ def text_targets(tokens: Sequence[str], written: int) -> dict[str, tuple[Span, .
     """
     pieces = tokens[written:]
     ends = list(accumulate(map(len, pieces)))
-    in_reasoning = "".join(tokens[max(written - 16, 0) : written]).rstrip().endswith("<think>")
+    in_reasoning = opens_reasoning("".join(tokens[max(written - PROMPT_END, 0) : written]))
     prompt = "".join(tokens[:written])
 
     def span(start: int, end: int) -> Span:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from flashtrace_agent.attribution import Attribution, Scores
-from flashtrace_agent.completion import parse_completion
+from flashtrace_agent.completion import opens_reasoning, parse_completion
 from flashtrace_agent.message import Message, ToolCall, ToolSchema
 from flashtrace_agent.prompt.difference import rendering_difference
 from flashtrace_agent.span import Span, merge_spans
@@ -128,7 +128,7 @@ def _step(
 
 
 def _output(turn: Mapping[str, Any]) -> Message:
-    thinking = turn["rendered_prompt"].rstrip().endswith("<think>")
+    thinking = opens_reasoning(turn["rendered_prompt"])
     parsed = parse_completion(turn["completion"], in_reasoning=thinking)
     ids = [str(result["tool_call"]["id"]) for result in turn["tool_results"]]
     calls = tuple(

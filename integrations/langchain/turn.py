@@ -12,9 +12,8 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
 from langchain_core.utils.json import parse_partial_json
 
-from flashtrace_agent.completion import Completion, InvalidCall, ParsedCall, parse_completion
-from flashtrace_agent.completion.hermes import OPEN
-from flashtrace_agent.completion.llama import TAG
+from flashtrace_agent.completion import Completion, InvalidCall, ParsedCall, opens_reasoning, parse_completion
+from flashtrace_agent.completion.parse import OPENINGS
 from flashtrace_agent.prompt.rendering import RenderedPrompt
 from flashtrace_agent.prompt.token_bytes import token_bytes
 from flashtrace_agent.prompt.token_text import TokenText
@@ -22,7 +21,7 @@ from flashtrace_agent.prompt.token_text import TokenText
 FinishReason = Literal["stop", "tool_calls", "length"]
 
 _LONGEST_TAG = 32
-"""No tag is longer; text after a ``<`` is held back for so many characters at most."""
+"""No tag is longer; text after a ``<`` or ``[`` is held back for so many characters at most."""
 
 
 class Turn:
@@ -48,7 +47,7 @@ class Turn:
         model_name: str,
     ) -> None:
         self.ids: list[int] = []
-        self.in_reasoning = prompt.text.rstrip().endswith("<think>")
+        self.in_reasoning = opens_reasoning(prompt.text)
         self._tokenizer = tokenizer
         self._prompt = prompt
         self._tokens = tokens
@@ -141,13 +140,14 @@ class Turn:
     def _settled(self, text: str) -> str:
         """Return the part of a text that no later token can make part of something else."""
         end = len(text)
-        for tag in (OPEN, TAG):
+        for tag in OPENINGS:
             position = text.find(tag)
             if position >= 0:
                 end = min(end, position)
-        opened = text.rfind("<", max(0, end - _LONGEST_TAG), end)
-        if opened >= 0 and ">" not in text[opened:end]:
-            end = opened
+        for opening, closing in ("<>", "[]"):
+            opened = text.rfind(opening, max(0, end - _LONGEST_TAG), end)
+            if opened >= 0 and closing not in text[opened:end]:
+                end = opened
         for stop in self._stop:
             end = min(end, end - _overlap(text[:end], stop))
         settled = text[:end]

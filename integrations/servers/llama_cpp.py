@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flashtrace_agent.completion.parse import THINK_CLOSE, THINK_OPEN
+from flashtrace_agent.completion.parse import THINK_CLOSE, THINK_OPEN, opens_reasoning
 from flashtrace_agent.message import Message
 
 from .base import Conversation, ServerError, TokenSource, ask, ids_in, text_in
@@ -88,5 +88,5 @@ def _words(answer: Message, prompt: str) -> str:
     """
     if answer.reasoning is None:
         return answer.content
-    opening = "" if prompt.rstrip().endswith(THINK_OPEN) else f"{THINK_OPEN}\n"
+    opening = "" if opens_reasoning(prompt) else f"{THINK_OPEN}\n"
     return f"{opening}{answer.reasoning.strip(chr(10))}\n{THINK_CLOSE}\n\n{answer.content}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flashtrace_agent.completion import Completion, parse_completion
+from flashtrace_agent.completion import parse_completion
 
 from ..pace import processor_seconds
+from .ranges import check_ranges, written
 
 FRAGMENTS = [
     "<think>",
@@ -29,6 +29,14 @@ FRAGMENTS = [
     '"arguments": "{\\"a\\": \\"\\\\n\\ud83d\\"}"',
     '{"name": "',
     "f.call(",
+    "[TOOL_CALLS]",
+    "<|tool_call|>",
+    "<|/tool_call|>",
+    "f[ARGS]",
+    "<function=f>",
+    "<parameter=a>",
+    "</parameter>",
+    "</function>",
     'a="',
     '")',
     ";",
@@ -52,43 +60,6 @@ json_values = st.recursive(
     max_leaves=6,
 )
 arguments = st.dictionaries(st.text(min_size=1), json_values, max_size=4)
-
-
-def check_ranges(completion: Completion) -> None:
-    """Assert that every range lies in the text, in order, and says what the value says."""
-    text = completion.text
-    ranges: list[tuple[int, int]] = []
-    if completion.reasoning_range is not None:
-        assert text[slice(*completion.reasoning_range)] == completion.reasoning
-        assert completion.reasoning is not None
-        assert completion.reasoning == completion.reasoning.strip() != ""
-        ranges.append(completion.reasoning_range)
-    answers = [text[start:end] for start, end in completion.answer_ranges]
-    assert "\n".join(answers) == completion.answer
-    assert all(answer == answer.strip() != "" for answer in answers)
-    ranges += completion.answer_ranges
-    for call in completion.calls:
-        ranges.append((call.start, call.end))
-        assert call.start <= call.body_start <= call.name_start < call.name_end <= call.body_end <= call.end
-        assert set(call.arguments) == {argument.name for argument in call.argument_spans}
-        for argument in call.argument_spans:
-            assert call.arguments[argument.name] == argument.value
-            assert call.body_start <= argument.start <= argument.end <= call.body_end
-    for attempt in completion.invalid_calls:
-        ranges.append((attempt.start, attempt.end))
-        assert attempt.text == text[attempt.start : attempt.end]
-        assert attempt.error.endswith(".")
-    ranges.sort()
-    assert all(0 <= start < end <= len(text) for start, end in ranges)
-    assert all(one[1] <= two[0] for one, two in pairwise(ranges))
-
-
-def written(completion: Completion) -> list[dict[str, Any]]:
-    """Return what is written at each argument's place, per call."""
-    return [
-        {argument.name: completion.text[argument.start : argument.end] for argument in call.argument_spans}
-        for call in completion.calls
-    ]
 
 
 @settings(max_examples=400, deadline=None)
@@ -333,7 +304,18 @@ def test_other_code_after_the_tag_is_an_invalid_call(code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "part", ["</s>", "<think>", "<tool_call>{", '{"a":', "<|python_tag|>f.call(a=", "\\u"]
+    "part",
+    [
+        "</s>",
+        "<think>",
+        "<tool_call>{",
+        '{"a":',
+        "<|python_tag|>f.call(a=",
+        "\\u",
+        "[TOOL_CALLS][",
+        "<function=f>\n<parameter=a>\n",
+        "<tool_call>\n<function=f>\n</function>\n",
+    ],
 )
 def test_degenerate_repetition_is_quick(part: str) -> None:
     """A model stuck in a loop writes the same few tokens to its limit; the work must not grow by squares."""

@@ -1,0 +1,113 @@
+"""Calls of Qwen3-Coder, Mistral and Phi-4, each argument in its place."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flashtrace_agent.completion import parse_completion
+
+from .ranges import check_ranges, written
+
+words = st.text(st.characters(exclude_characters="<", exclude_categories=["Cs"]))
+names = st.from_regex(r"[A-Za-z_][\w.-]{0,20}", fullmatch=True)
+json_arguments = st.dictionaries(
+    st.text(min_size=1), st.none() | st.integers() | st.text() | st.lists(st.text(), max_size=2), max_size=3
+)
+
+
+def tagged(name: str, parameters: dict[str, str]) -> str:
+    """Return a call as Qwen3-Coder's template writes it."""
+    inner = "".join(f"<parameter={key}>\n{value}\n</parameter>\n" for key, value in parameters.items())
+    return f"<tool_call>\n<function={name}>\n{inner}</function>\n</tool_call>"
+
+
+def test_a_turn_of_qwen3_coder() -> None:
+    """Reasoning, words, two calls; a value of several lines, and one that is an object."""
+    text = (
+        "<think>\nTwo things.\n</think>\n\nLet me look.\n"
+        + tagged("weather", {"city": "Ulm\n(old town)", "options": '{"days": [1, 2]}'})
+        + "\n"
+        + tagged("clock", {})
+        + "<|im_end|>"
+    )
+    completion = parse_completion(text)
+    check_ranges(completion)
+    assert (completion.reasoning, completion.answer) == ("Two things.", "Let me look.")
+    assert [(call.name, call.arguments) for call in completion.calls] == [
+        ("weather", {"city": "Ulm\n(old town)", "options": {"days": [1, 2]}}),
+        ("clock", {}),
+    ]
+    assert written(completion)[0] == {"city": "Ulm\n(old town)", "options": '{"days": [1, 2]}'}
+    assert text[completion.calls[1].body_start :].startswith("<function=clock>")
+
+
+@settings(deadline=None)
+@given(calls=st.lists(st.tuples(names, st.dictionaries(names, words, max_size=3)), min_size=1, max_size=3))
+def test_any_tagged_call_reads_back(calls: list[tuple[str, dict[str, str]]]) -> None:
+    """Whatever the values are, but for the tags themselves."""
+    completion = parse_completion("Well.\n" + "\n".join(tagged(*call) for call in calls))
+    check_ranges(completion)
+    assert (completion.answer, completion.invalid_calls) == ("Well.", ())
+    assert [call.name for call in completion.calls] == [name for name, _ in calls]
+    assert written(completion) == [parameters for _, parameters in calls]
+
+
+def test_a_tagged_call_without_its_outer_tag_counts() -> None:
+    """These models forget ``<tool_call>``."""
+    completion = parse_completion("<function=f>\n<parameter=a>\n1\n</parameter>\n</function>\n</tool_call>")
+    check_ranges(completion)
+    assert [call.arguments for call in completion.calls] == [{"a": "1"}]
+    assert completion.answer == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("<tool_call>\n<function=f>\n<parameter=a>\ntru", "parameter"),
+        ("<tool_call>\n<function=f>\n<parameter=a>\n1\n</parameter>\n", "function"),
+        ('[TOOL_CALLS] [{"name": "f", "arguments": {"a": ', "well-formed"),
+        ('[TOOL_CALLS] [{"name": "f"}', "bracket"),
+        ('[TOOL_CALLS]f[ARGS]{"a": tru', "well-formed"),
+    ],
+)
+def test_a_call_cut_off_is_invalid(text: str, error: str) -> None:
+    """With the name it was meant for; a call after it is read all the same."""
+    completion = parse_completion(text)
+    check_ranges(completion)
+    assert [attempt.name for attempt in completion.invalid_calls] == ["f"]
+    assert error in completion.invalid_calls[0].error
+    assert (completion.calls, completion.answer) == ((), "")
+    following = "[TOOL_CALLS]g[ARGS]{}" if text.startswith("[") else "\n" + tagged("g", {})
+    both = parse_completion(text + following)
+    check_ranges(both)
+    assert [call.name for call in both.calls] == ["g"]
+    assert [attempt.name for attempt in both.invalid_calls] == ["f"]
+
+
+@pytest.mark.parametrize("text", ["Write <function=name> first.", "It is [TOOL_CALLS] there.", "[1]"])
+def test_tags_may_be_talked_about(text: str) -> None:
+    """A mention is no attempt."""
+    completion = parse_completion(text)
+    assert (completion.answer, completion.calls, completion.invalid_calls) == (text, (), ())
+
+
+@settings(deadline=None)
+@given(calls=st.lists(st.tuples(names, json_arguments), min_size=1, max_size=3))
+def test_any_list_of_calls_reads_back(calls: list[tuple[str, dict[str, Any]]]) -> None:
+    """Mistral's and Phi-4's lists, and the form of Mistral's later models."""
+    objects = json.dumps([{"name": name, "arguments": arguments, "id": "x"} for name, arguments in calls])
+    later = "".join(f"[TOOL_CALLS]{name}[ARGS]{json.dumps(arguments)}" for name, arguments in calls)
+    for text in (f"[TOOL_CALLS] {objects}</s>", f"<|tool_call|>{objects}<|/tool_call|><|end|>", later):
+        completion = parse_completion("Well. " + text)
+        check_ranges(completion)
+        assert (completion.answer, completion.invalid_calls) == ("Well.", ())
+        assert [(call.name, call.arguments) for call in completion.calls] == calls
+        for texts, (_, arguments) in zip(written(completion), calls, strict=True):
+            for key, said in texts.items():
+                expected = arguments[key]
+                assert json.loads(f'"{said}"' if isinstance(expected, str) else said) == expected
