@@ -38,6 +38,7 @@ CALL_BLOCKS = frozenset(
         "input_json_delta",
     }
 )
+_PARAMETERS = ("parameters", "input_schema", "inputSchema", "parameters_json_schema", "parametersJsonSchema")
 REASONING_BLOCKS = frozenset({"reasoning", "reasoning_content", "thinking", "redacted_thinking"})
 
 
@@ -105,14 +106,12 @@ def read_arguments(text: Any) -> dict[str, Any] | str:
 
 
 def read_schema(tool: Mapping[str, Any]) -> ToolSchema:
-    """Read one tool definition: OpenAI's with and without wrapper, Anthropic's, a built-in tool."""
+    """Read one tool definition: OpenAI's with and without wrapper, Anthropic's, Gemini's, a built-in tool."""
     function = tool.get("function", tool)
     if not isinstance(function, Mapping):
         function = tool
     name = function.get("name") or tool.get("name") or tool.get("type") or "unknown"
-    parameters = (
-        function.get("parameters") or function.get("input_schema") or function.get("inputSchema") or {}
-    )
+    parameters = next((function[key] for key in _PARAMETERS if function.get(key)), {})
     if isinstance(parameters, Mapping) and set(parameters) == {"json"}:  # Bedrock's wrapper
         parameters = parameters["json"]
     if isinstance(parameters, str):  # Gemini's declarations arrive as JSON text from some versions

@@ -9,7 +9,7 @@ message carries beside its words (finish reason, usage, model) comes along in `S
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flashtrace_agent.message import Message, Role, ToolCall
@@ -18,6 +18,7 @@ from ..blocks import CALL_BLOCKS, ROLES, block_type, content_text, text_and_reas
 from .complaints import COMPLAINTS
 from .content_blocks import typed_blocks
 from .parts import read_parts
+from .responses import is_item, joined_turns, read_item
 from .tool_calls import read_call
 from .values import first_text, listing, mapping, parsed, usage
 
@@ -35,6 +36,7 @@ _OTHER_ROLES: dict[str, Role] = {
     "bot": "assistant",
     "tool-call": "assistant",  # smolagents, which sends results as the user's words
     "tool-response": "user",
+    "tool_responses": "tool",  # Gemma's
 }
 _MAX_NESTED = 10_000
 """Objects looked at when messages are searched for in a larger structure."""
@@ -68,13 +70,16 @@ def read_said(value: Any, role: Role = "user") -> list[Said]:
     if isinstance(value, str) and isinstance(found, list) and not any(map(_speaks, found)):
         return [Said(Message(role, value))]  # text that happens to be a JSON list
     if isinstance(found, list):
-        return [said for item in found for said in _one(item, role)]
+        said = [said for item in found for said in _one(item, role)]
+        if any(map(is_item, found)):
+            return [Said(turn) for turn in joined_turns(item.message for item in said)]
+        return said
     if isinstance(found, dict):
         if is_message(found):
             return _one(found, role)
         for key in ("messages", "input", "prompts", "prompt"):
             if found.get(key):
-                return read_said(found[key], role)
+                return _told(found) + read_said(found[key], role)
     return []
 
 
@@ -88,12 +93,13 @@ def read_output(value: Any) -> Said | None:
             return _completed(_generated(generation), mapping(generation), extra)
         if found.get("choices"):
             choice = mapping(_first(found["choices"]))
-            return _completed(_last(read_said(choice.get("message"), "assistant")), choice, mapping(found))
+            said = read_said(choice.get("message") or choice.get("text"), "assistant")
+            return _completed(_last(said), choice, mapping(found))
         for key in ("output", "messages", "message", "content", "text"):
             if found.get(key):
-                return _last(read_said(found[key], "assistant"))
+                return _completed(_last(read_said(found[key], "assistant")), mapping(found))
         return None
-    return _last(read_said(found, "assistant"))
+    return _completed(_last(read_said(found, "assistant")), mapping(found))
 
 
 def find_said(value: Any) -> list[Said]:
@@ -134,6 +140,12 @@ def without_reasoning(message: Message) -> Message:
     )
 
 
+def _told(request: Mapping[str, Any]) -> list[Said]:
+    """Return the system prompt beside the messages of a request: Anthropic's, or the Responses API's."""
+    told = request.get("system") or request.get("instructions")
+    return [Said(Message("system", content_text(told)))] if isinstance(told, str | list) else []
+
+
 def _speaks(value: Any) -> bool:
     return isinstance(value, dict | str | list)
 
@@ -148,6 +160,8 @@ def _one(value: Any, role: Role) -> list[Said]:
         if found is not None:
             COMPLAINTS.note("a message is neither text nor an object", found)
         return []
+    if is_item(found):
+        return [Said(read_item(found))]
     body = _unwrapped(found)
     if isinstance(body.get("message"), dict) and "role" not in body:
         return _one(body["message"], role)
@@ -157,7 +171,7 @@ def _one(value: Any, role: Role) -> list[Said]:
 def _from_body(body: Mapping[str, Any], default: Role) -> list[Said]:
     role = _role(body, default)
     name = first_text(body.get("name"))
-    messages = read_parts(role, body["parts"], name) if "parts" in body else _from_content(role, body, name)
+    messages = _from_parts(role, body, name) if "parts" in body else _from_content(role, body, name)
     metadata = mapping(body.get("response_metadata"))
     reported = mapping(body.get("usage_metadata"))
     said = Said(
@@ -169,6 +183,15 @@ def _from_body(body: Mapping[str, Any], default: Role) -> list[Said]:
         usage=usage(reported.get("input_tokens"), reported.get("output_tokens")),
     )
     return [*map(Said, messages[:-1]), said]
+
+
+def _from_parts(role: Role, body: Mapping[str, Any], name: str | None) -> list[Message]:
+    *before, last = read_parts(role, body["parts"], name)
+    if role == "assistant" and not last.tool_calls:  # LiteLLM writes them beside the parts
+        last = replace(last, tool_calls=_tool_calls(body, {}, ()))
+    elif role == "tool" and last.tool_call_id is None:
+        last = replace(last, tool_call_id=first_text(body.get("tool_call_id")))
+    return [*before, last]
 
 
 def _from_content(role: Role, body: Mapping[str, Any], name: str | None) -> list[Message]:
@@ -277,7 +300,10 @@ def _completed(said: Said | None, *sources: Mapping[str, Any]) -> Said | None:
         info = mapping(source.get("generation_info"))
         reported = mapping(source.get("token_usage") or source.get("usage"))
         said.finish_reason = said.finish_reason or first_text(
-            source.get("finish_reason"), info.get("finish_reason"), info.get("done_reason")
+            source.get("finish_reason"),
+            source.get("stop_reason"),
+            info.get("finish_reason"),
+            info.get("done_reason"),
         )
         said.model = said.model or first_text(source.get("model_name"), source.get("model"))
         said.usage = said.usage or usage(

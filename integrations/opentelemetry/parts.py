@@ -72,7 +72,7 @@ def _result(part: Mapping[str, Any], name: str | None) -> Message:
     return Message(
         "tool",
         content_text(typed_blocks(value) if isinstance(value, list) else value),
-        tool_call_id=first_text(part.get("id"), part.get("call_id"), part.get("tool_call_id")),
+        tool_call_id=first_text(*(part.get(key) for key in ("id", "call_id", "tool_call_id", "tool_use_id"))),
         name=name,
         status="error" if part.get("is_error") is True else "ok",
     )

@@ -3,7 +3,8 @@
 Where only the model client is instrumented, every chat is the root of its own trace. But an
 agent re-sends its history: a chat whose input begins with another chat's input and output
 continues it. Histories are compared by digests of what survives the re-sending (words and
-calls), and of several chats that end alike the latest one that nothing continues yet is taken.
+calls, without ids), and of several chats that end alike the latest one that nothing continues yet
+is taken.
 """
 
 from __future__ import annotations
@@ -101,7 +102,10 @@ def _digests(messages: Sequence[Message]) -> list[str]:
     digests: list[str] = []
     for message in messages:
         kept = without_reasoning(message)
-        if kept.tool_calls:  # some instrumentations leave out the words beside calls, in histories alone
-            kept = replace(kept, content="")
+        if kept.tool_calls:
+            # Some leave out the words beside calls, in histories alone, and LiteLLM the ids, in outputs.
+            calls = tuple(replace(call, id="") for call in kept.tool_calls)
+            kept = replace(kept, content="", tool_calls=calls)
+        kept = replace(kept, tool_call_id=None)
         digests.append(kept.digest(digests[-1] if digests else ""))
     return digests

@@ -20,7 +20,8 @@ def read_call(call: Mapping[str, Any]) -> ToolCall:
         (inner[key] for key in ("arguments", "args", "input", "parameters") if key in inner), {}
     )
     return ToolCall(
-        id=first_text(call.get("id"), call.get("call_id"), call.get("tool_call_id")) or "",
+        # An item of the Responses API has an id too, but results name its call_id.
+        id=first_text(call.get("call_id"), call.get("id"), call.get("tool_call_id")) or "",
         name=first_text(inner.get("name")) or "",
         arguments=call_arguments(arguments),
     )

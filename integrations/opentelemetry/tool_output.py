@@ -41,6 +41,9 @@ def take_wrapped_result(reading: Reading, value: Any) -> None:
 
 
 def take_arguments(reading: Reading, value: Any) -> None:
-    """Give a tool's reading its arguments."""
+    """Give a tool's reading its arguments; decorators write them as ``{"args": [], "kwargs": {…}}``."""
+    found = parsed(value)
+    if isinstance(found, dict) and set(found) <= {"args", "kwargs"} and not found.get("args"):
+        value = found.get("kwargs", value)
     if value is not None:
         reading.arguments = call_arguments(value)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ..complaints import COMPLAINTS
 from ..reading import Reading
 from ..record import SpanRecord
-from . import genai, langfuse, langsmith, mlflow, openinference, openllmetry
+from . import genai, google_adk, langfuse, langsmith, mlflow, openinference, openllmetry, vercel
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ DIALECTS: tuple[Dialect, ...] = (
     Dialect("mlflow", mlflow.speaks, mlflow.read),
     Dialect("langfuse", langfuse.speaks, langfuse.read),
     Dialect("langsmith", langsmith.speaks, langsmith.read),
+    Dialect("vercel", vercel.speaks, vercel.read),
+    Dialect("google_adk", google_adk.speaks, google_adk.read),
     Dialect("openinference", openinference.speaks, openinference.read),
     Dialect("openllmetry", openllmetry.speaks, openllmetry.read),
     Dialect("genai", genai.speaks, genai.read),

@@ -1,17 +1,17 @@
 """GenAI: OpenTelemetry's semantic conventions, in their present and earlier forms.
 
 Messages are in ``gen_ai.input.messages`` and ``gen_ai.output.messages`` (JSON text or
-structures), earlier in span events; the system prompt may stand apart in
+structures), earlier in events; the system prompt may stand apart in
 ``gen_ai.system_instructions``. The attribute names are spelled out because the constants of
 the semantic-conventions package are deprecated and renamed with every release.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from flashtrace_agent.message import Message
+from flashtrace_agent.message import Message, ToolSchema
 
 from ...blocks import content_text
 from ..content_blocks import typed_blocks
@@ -21,7 +21,7 @@ from ..reading import Reading
 from ..record import SpanRecord
 from ..tool_calls import read_tools
 from ..tool_output import take_arguments, take_result
-from ..values import SAMPLING, first_text, is_setting, listing, parsed, usage
+from ..values import SAMPLING, first_text, indexed, is_setting, listing, mapping, parsed, usage
 
 _MODEL_OPERATIONS = frozenset({"chat", "text_completion", "generate_content", "completion", "message"})
 _FRAME_OPERATIONS = frozenset(
@@ -33,7 +33,7 @@ _EVENT_ROLES = {
     "gen_ai.assistant.message": "assistant",
     "gen_ai.tool.message": "tool",
 }
-_FINISH = {"tool_call": "tool_calls"}
+_FINISH = {"tool_call": "tool_calls", "tool-calls": "tool_calls"}
 
 
 def speaks(span: SpanRecord) -> bool:
@@ -50,7 +50,7 @@ def read(span: SpanRecord) -> Reading | None:
         return read_tool(span)
     if operation == "create_agent":
         return Reading("setup", span.name)
-    if operation in _FRAME_OPERATIONS or "gen_ai.agent.name" in span.attributes:
+    if operation in _FRAME_OPERATIONS or _agent_name(span) is not None:
         return read_frame(span)
     return None  # embeddings, retrieval, evaluation
 
@@ -62,9 +62,7 @@ def read_model(span: SpanRecord) -> Reading:
     reading.input = _input(span)
     output = read_said(_attribute(span, "gen_ai.output.messages"), "assistant") or _event_output(span)
     reading.take(output[0] if output else None)  # of several choices, the first
-    reading.tools = read_tools(
-        _attribute(span, "gen_ai.tool.definitions") or given.get("gen_ai.request.tools")
-    )
+    reading.tools = _offered(span)
     reading.model = known_model(given.get("gen_ai.response.model"), given.get("gen_ai.request.model"))
     reasons = listing(given.get("gen_ai.response.finish_reasons"))
     reading.finish_reason = finish(first_text(*reasons) or reading.finish_reason)
@@ -84,9 +82,10 @@ def read_tool(span: SpanRecord) -> Reading:
     reading.call_id = first_text(given.get("gen_ai.tool.call.id"))
     asked = next((event for event in span.events if event.name == "gen_ai.tool.message"), None)
     answered = next((event for event in span.events if event.name == "gen_ai.choice"), None)
-    # Strands writes both as events, and results as the blocks that the model is shown.
-    arguments = asked.attributes.get("content") if asked is not None else None
-    result = answered.attributes.get("message") if answered is not None else None
+    # Strands writes both as events, and results as the blocks that the model is shown; Pydantic AI, before
+    # its third format, had names of its own.
+    arguments = asked.attributes.get("content") if asked is not None else given.get("tool_arguments")
+    result = answered.attributes.get("message") if answered is not None else given.get("tool_response")
     take_arguments(reading, given.get("gen_ai.tool.call.arguments", arguments))
     take_result(reading, _shown(given.get("gen_ai.tool.call.result", result)))
     return reading
@@ -95,7 +94,7 @@ def read_tool(span: SpanRecord) -> Reading:
 def read_frame(span: SpanRecord) -> Reading:
     """Read an agent, a workflow or a node of one."""
     given = span.attributes
-    name = first_text(given.get("gen_ai.agent.name"), given.get("gen_ai.workflow.name")) or span.name
+    name = first_text(_agent_name(span), given.get("gen_ai.workflow.name")) or span.name
     reading = Reading("frame", name, **common(span))
     reading.said = find_said(_attribute(span, "gen_ai.output.messages"))
     reading.tools = read_tools(given.get("gen_ai.tool.definitions"))
@@ -133,9 +132,26 @@ def system_messages(value: Any) -> list[Message]:
         return [Message("system", found)] if found else []
     if not found:
         return []
+    if isinstance(found, dict) and "parts" in found:  # Gemini's
+        found = found["parts"]
     if isinstance(found, list) and any(isinstance(part, dict) and "role" in part for part in found):
         return read_messages(found)
     return read_parts("system", found, None)
+
+
+def _agent_name(span: SpanRecord) -> str | None:
+    # Without a prefix in Pydantic AI's first formats.
+    return first_text(span.attributes.get("gen_ai.agent.name"), span.attributes.get("agent_name"))
+
+
+def _offered(span: SpanRecord) -> list[ToolSchema]:
+    """Read the tools on offer."""
+    given = span.attributes
+    return (
+        read_tools(_attribute(span, "gen_ai.tool.definitions") or given.get("gen_ai.request.tools"))
+        or read_tools(indexed(given, "gen_ai.tool"))  # LiteLLM
+        or read_tools(mapping(given.get("model_request_parameters")).get("function_tools"))  # Pydantic AI
+    )
 
 
 def _input(span: SpanRecord) -> list[Message]:
@@ -156,28 +172,47 @@ def _attribute(span: SpanRecord, name: str) -> Any:
 def _event_input(span: SpanRecord) -> list[Message]:
     """Read the events of earlier conventions: one per message, or one with the whole prompt."""
     messages: list[Message] = []
-    for event in span.events:
-        if event.name in _EVENT_ROLES:
-            body = {"role": _EVENT_ROLES[event.name], "content": "", **event.attributes}
-            messages += read_messages([{**body, "content": typed_blocks(body["content"])}])
-        elif event.name == "gen_ai.content.prompt":
-            messages += read_messages(event.attributes.get("gen_ai.prompt"))
+    for name, given in _events(span):
+        if name in _EVENT_ROLES:
+            messages += read_messages([_spoken(_EVENT_ROLES[name], given)])
+        elif name == "gen_ai.content.prompt":
+            messages += read_messages(given.get("gen_ai.prompt"))
     return messages
 
 
 def _event_output(span: SpanRecord) -> list[Said]:
-    for event in span.events:
-        if event.name == "gen_ai.choice":
-            reason = first_text(event.attributes.get("finish_reason"))
-            return [Said(said.message, finish_reason=reason) for said in _choice(event.attributes)]
-        if event.name == "gen_ai.content.completion":
-            return read_said(event.attributes.get("gen_ai.completion"), "assistant")
+    for name, given in _events(span):
+        if name == "gen_ai.choice":
+            reason = first_text(given.get("finish_reason"))
+            return [Said(said.message, finish_reason=reason) for said in _choice(given)]
+        if name == "gen_ai.content.completion":
+            return read_said(given.get("gen_ai.completion"), "assistant")
     return []
+
+
+def _events(span: SpanRecord) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the names and contents of events, wherever they are.
+
+    Azure writes a content as JSON under one attribute, Pydantic AI all events as an attribute of the span.
+    """
+    for event in span.events:
+        yield event.name, {**event.attributes, **mapping(event.attributes.get("gen_ai.event.content"))}
+    for given in listing(span.attributes.get("events")):
+        if isinstance(given, dict):
+            yield first_text(given.get("event.name")) or "", given
+
+
+def _spoken(role: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an event's message; Gemini's are roles and parts under ``content``, all of them the user's."""
+    content = given.get("content", "")
+    if isinstance(content, Mapping) and "parts" in content:
+        return {**content, "role": content.get("role") or role if role == "user" else role}
+    return {"role": role, **given, "content": typed_blocks(content)}
 
 
 def _choice(given: Mapping[str, Any]) -> list[Said]:
     """Read what a model answered: a message or its words, with calls in it or beside it."""
-    message = parsed(given.get("message"))
+    message = parsed(given.get("message", given.get("content")))
     if isinstance(message, dict):
         body = {"role": "assistant", **message}
     else:

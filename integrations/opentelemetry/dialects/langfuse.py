@@ -22,8 +22,8 @@ _INTERNAL_TAGS = ("seq:step:", "graph:step:", "langsmith:")
 
 
 def speaks(span: SpanRecord) -> bool:
-    """Tell whether Langfuse's SDK wrote the span."""
-    return any(name.startswith("langfuse.") for name in span.attributes)
+    """Tell whether Langfuse's SDK wrote the span; it adds tags and metadata to those of others, too."""
+    return "langfuse.observation.type" in span.attributes
 
 
 def read(span: SpanRecord) -> Reading | None:

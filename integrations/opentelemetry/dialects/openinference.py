@@ -3,6 +3,7 @@
 ``llm.input_messages.N.message.…`` is complete but for reasoning, which LangChain's
 instrumentation leaves only inside the JSON of ``output.value``. A tool's span has no call id of
 its own: it is in the ToolMessage it returned, or, where the tool raised, only in the parent.
+Of the Responses API each item is a message.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from typing import Any
 
 from flashtrace_agent.message import Message
 
+from ...blocks import content_text
 from ..content_blocks import typed_blocks
 from ..messages import Said, find_said, read_messages, read_output
 from ..reading import Reading
 from ..record import SpanRecord
+from ..responses import joined_turns
 from ..tool_calls import read_tools
 from ..tool_output import take_arguments, take_result
 from ..values import first_text, indexed, listing, mapping, sampling, usage
@@ -47,6 +50,8 @@ def _model(span: SpanRecord) -> Reading:
     reading.input = _messages(given, "llm.input_messages") or read_messages(given.get("input.value"))
     output = read_output(given.get("output.value"))
     flat = _messages(given, "llm.output_messages")
+    if isinstance(mapping(given.get("output.value")).get("output"), list):  # a response of the Responses API
+        reading.input, flat = joined_turns(reading.input), joined_turns(flat)
     reading.take(_merged(flat[0] if flat else None, output))
     invocation = mapping(given.get("llm.invocation_parameters"))
     reading.tools = read_tools([tool.get("tool.json_schema") for tool in indexed(given, "llm.tools")])
@@ -67,7 +72,12 @@ def _tool(span: SpanRecord) -> Reading:
         reading,
         given.get("input.value", given.get("tool_call.function.arguments", given.get("tool.parameters"))),
     )
-    take_result(reading, given.get("output.value"))
+    output = mapping(given.get("output.value"))
+    if "blocks" in output and "tool_name" in output:  # LlamaIndex's tools return an object
+        take_result(reading, content_text(output["blocks"]))
+        reading.failed = output.get("is_error") is True
+    else:
+        take_result(reading, given.get("output.value"))
     return reading
 
 
@@ -89,6 +99,8 @@ def _common(span: SpanRecord) -> dict[str, Any]:
 def _messages(given: Any, prefix: str) -> list[Message]:
     messages: list[Message] = []
     for fields in indexed(given, prefix):
+        if not any(name.startswith("message.") for name in fields):
+            continue  # Agno writes one as JSON, which `output.value` has too
         body = {
             name: fields[f"message.{name}"]
             for name in ("role", "content", "name", "tool_call_id", "reasoning", "reasoning_content")

@@ -1,4 +1,4 @@
-"""OpenLLMetry (Traceloop), old and new.
+"""OpenLLMetry (Traceloop), old and new, and LiteLLM, which writes like it.
 
 Old: ``gen_ai.prompt.N.…``, ``gen_ai.completion.N.…``, ``llm.request.functions.N.…``. New:
 GenAI's attributes, with the system prompt moved out of the messages. Frames and tools carry
@@ -8,6 +8,7 @@ only there, in the frame around it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from flashtrace_agent.message import Message
@@ -16,13 +17,14 @@ from ..content_blocks import typed_blocks
 from ..messages import find_said, read_messages
 from ..reading import Reading
 from ..record import SpanRecord
-from ..tool_calls import read_tools
+from ..tool_calls import read_call, read_tools
 from ..tool_output import take_arguments, take_wrapped_result
 from ..values import first_text, indexed, mapping, prefixed, usage
 from . import genai
 
 _PROPERTIES = "traceloop.association.properties."
-_REQUEST_TYPES = frozenset({"chat", "completion"})
+_LITELLM_REQUESTS = ("text_completion", "atext_completion", "responses", "aresponses", "anthropic_messages")
+_REQUEST_TYPES = frozenset({"chat", "completion", "acompletion", *_LITELLM_REQUESTS})
 
 
 def speaks(span: SpanRecord) -> bool:
@@ -69,6 +71,12 @@ def _model(span: SpanRecord) -> Reading:
         reading.finish_reason = genai.finish(
             first_text(completions[0].get("finish_reason"), reading.finish_reason)
         )
+    elif reading.output is not None and not reading.output.tool_calls:
+        # LiteLLM numbers the calls of a message where others number the choices.
+        calls = (prefixed(fields, "function_call.") for fields in completions)
+        reading.output = replace(
+            reading.output, tool_calls=tuple(read_call(call) for call in calls if "name" in call)
+        )
     reading.tools = reading.tools or read_tools(indexed(given, "llm.request.functions"))
     reading.usage = reading.usage or usage(
         given.get("llm.usage.prompt_tokens"), given.get("llm.usage.completion_tokens")
@@ -86,8 +94,6 @@ def _tool(span: SpanRecord) -> Reading:
     if "inputs" in wrapped or "input_str" in wrapped:
         inputs = wrapped.get("inputs")
         take_arguments(reading, inputs if isinstance(inputs, dict) else wrapped.get("input_str"))
-    elif "kwargs" in wrapped and "args" in wrapped:  # the decorator's form
-        take_arguments(reading, kwargs)
     else:
         take_arguments(reading, given.get("gen_ai.tool.call.arguments", given.get("traceloop.entity.input")))
     take_wrapped_result(reading, given.get("traceloop.entity.output", given.get("gen_ai.tool.call.result")))

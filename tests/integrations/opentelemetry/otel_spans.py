@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flashtrace_agent.integrations.opentelemetry.assembly import assemble
+from flashtrace_agent.integrations.opentelemetry.dialects import detect, read_span
+from flashtrace_agent.integrations.opentelemetry.reading import Reading
 from flashtrace_agent.integrations.opentelemetry.record import SpanRecord
 from flashtrace_agent.trace import Trace
 
@@ -43,6 +45,17 @@ def span(
         attributes=attributes or {},
         **given,
     )
+
+
+def reading(attributes: Mapping[str, Any], dialect: str, **fields: Any) -> Reading:
+    """Return what a span with these attributes says, and check whose it is."""
+    made = span(1, attributes, **fields)
+    found = detect(made)
+    assert found is not None
+    assert found.name == dialect
+    read = read_span(made)
+    assert read is not None
+    return read
 
 
 def chat(messages: Any, answer: Any, **more: Any) -> dict[str, Any]:

@@ -6,10 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from otel_spans import ADD, called, chat, run, said, span
+from otel_spans import ADD, called, chat, reading, run, said, span
 
-from flashtrace_agent.integrations.opentelemetry.dialects import detect, read_span
-from flashtrace_agent.integrations.opentelemetry.reading import Reading
+from flashtrace_agent.integrations.opentelemetry.dialects import read_span
 from flashtrace_agent.integrations.opentelemetry.record import SpanEvent
 from flashtrace_agent.message import Message, ToolCall, ToolSchema
 
@@ -21,17 +20,6 @@ HISTORY = [
     Message("assistant", tool_calls=(CALL,)),
     Message("tool", "2", tool_call_id="c1"),
 ]
-
-
-def reading(attributes: dict[str, Any], dialect: str, **fields: Any) -> Reading:
-    """Return what a span with these attributes says, and check whose it is."""
-    made = span(1, attributes, **fields)
-    found = detect(made)
-    assert found is not None
-    assert found.name == dialect
-    read = read_span(made)
-    assert read is not None
-    return read
 
 
 def without_names(messages: list[Message]) -> list[Message]:
