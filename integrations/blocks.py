@@ -1,4 +1,4 @@
-"""Content blocks, roles, arguments and tool schemas in the forms frameworks and providers write them.
+"""Content blocks, roles, arguments, tool schemas and tags in the forms frameworks and providers write them.
 
 LangChain's messages and the spans of OpenTelemetry instrumentations carry the same dicts, so
 both integrations read them here. Nothing in this file raises on what it does not know: an odd
@@ -8,10 +8,10 @@ block becomes text, an odd schema a tool with a name.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from flashtrace_agent.message import Role, ToolSchema
+from flashtrace_agent.message import Role, ToolCall, ToolSchema
 
 ROLES: dict[str, Role] = {
     "system": "system",
@@ -39,6 +39,7 @@ CALL_BLOCKS = frozenset(
     }
 )
 _PARAMETERS = ("parameters", "input_schema", "inputSchema", "parameters_json_schema", "parametersJsonSchema")
+_LANGCHAINS_TAGS = ("seq:step:", "graph:step:", "langsmith:")
 REASONING_BLOCKS = frozenset({"reasoning", "reasoning_content", "thinking", "redacted_thinking"})
 
 
@@ -103,6 +104,17 @@ def read_arguments(text: Any) -> dict[str, Any] | str:
     except (TypeError, ValueError, RecursionError):
         return cast("str", text)
     return parsed if isinstance(parsed, dict) else cast("str", text)
+
+
+def written_arguments(call: ToolCall) -> dict[str, Any] | str:
+    """Return a call's arguments as the model wrote them."""
+    return call.arguments if isinstance(call.arguments, str) else dict(call.arguments)
+
+
+def users_tags(tags: Iterable[Any]) -> list[str]:
+    """Return a run's tags, each once, without those that LangChain adds."""
+    texts = (tag for tag in tags if isinstance(tag, str) and tag)
+    return list(dict.fromkeys(tag for tag in texts if not tag.startswith(_LANGCHAINS_TAGS)))
 
 
 def read_schema(tool: Mapping[str, Any]) -> ToolSchema:

@@ -24,6 +24,7 @@ from uuid import UUID
 from flashtrace_agent.message import ToolCall
 from flashtrace_agent.trace import Fidelity, Step, Trace, make_id
 
+from ..blocks import users_tags, written_arguments
 from .events import (
     Event,
     Failure,
@@ -47,7 +48,6 @@ from .steps import (
     step_id,
     take_result,
     tool_answer,
-    written_arguments,
 )
 
 FINISHED_KEPT = 32
@@ -166,7 +166,7 @@ class Assembler:
             name=labels.name or root.name,
             started_at=root.started_at,
             session=str(session) if session is not None else None,
-            tags=list(dict.fromkeys([*labels.tags, *(tag for tag in root.tags if not _internal(tag))])),
+            tags=list(dict.fromkeys([*labels.tags, *users_tags(root.tags)])),
             prompt_version=str(version) if version is not None else None,
             metadata=plain_items(metadata),
         )
@@ -291,7 +291,3 @@ def _may_be_meant(step: Step, call: _Call) -> bool:
 
 def _is_same(step: Step, call: _Call) -> bool:
     return call.answer is None and call.made.arguments == step.arguments and _may_be_meant(step, call)
-
-
-def _internal(tag: str) -> bool:
-    return tag.startswith(("seq:step:", "graph:step:", "langsmith:"))

@@ -7,11 +7,11 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
-from flashtrace_agent.message import Message, ToolCall
+from flashtrace_agent.message import Message
 from flashtrace_agent.prompt.text_agents import read_turn
 from flashtrace_agent.trace import Fidelity, Step, make_id
 
-from ..blocks import content_text
+from ..blocks import content_text, written_arguments
 from .convert import from_langchain, offered_tools
 from .events import Failure, ModelEnded, ModelStarted, ToolEnded, ToolStarted
 from .runs import Run
@@ -147,11 +147,6 @@ def answered_step(call_step: Step, index: int, message: ToolMessage) -> Step:
     )
     take_result(step, message)
     return step
-
-
-def written_arguments(call: ToolCall) -> dict[str, Any] | str:
-    """Return a call's arguments as the model wrote them."""
-    return call.arguments if isinstance(call.arguments, str) else dict(call.arguments)
 
 
 def tool_answer(snapshot: Snapshot) -> ToolMessage | None:

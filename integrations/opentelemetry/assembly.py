@@ -21,7 +21,8 @@ from flashtrace_agent.message import Message
 from flashtrace_agent.prompt.text_agents import read_turn
 from flashtrace_agent.trace import Fidelity, Step, Trace, make_id
 
-from .calls import Calls, answered_step, trailing_answers, written_arguments
+from ..blocks import written_arguments
+from .calls import Calls, answered_step, trailing_answers
 from .dialects import read_span
 from .failures import Failure, failure_of
 from .header import fill_header
@@ -29,6 +30,7 @@ from .messages import Said, without_reasoning
 from .node import Node
 from .record import SpanRecord
 from .tree import SpanTree
+from .values import plain_text
 
 NO_IDS = "text only: spans carry no token ids"
 
@@ -83,12 +85,14 @@ def _of_kind(nodes: list[Node], kind: str) -> list[Node]:
 
 
 def _new_step(trace: Trace, node: Node) -> Step:
-    span = node.span
+    span, reading = node.span, node.reading
+    is_model = reading.kind == "model"
+    graph_node = plain_text(reading.metadata.get("langgraph_node")) if is_model else None
     step = Step(
         id=make_id(span.start, span.key),
         trace_id=trace.id,
-        kind="model" if node.reading.kind == "model" else "tool",
-        name=node.reading.name,
+        kind="model" if is_model else "tool",
+        name=graph_node or reading.name,
         started_at=span.start,
         ended_at=span.end,
     )

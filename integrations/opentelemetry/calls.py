@@ -20,6 +20,8 @@ from typing import Any
 from flashtrace_agent.message import Message, ToolCall
 from flashtrace_agent.trace import Step, make_id
 
+from ..blocks import written_arguments
+
 _CANDIDATES = 64
 """Calls of the same id or name that are compared; older ones are of rounds long past."""
 
@@ -147,11 +149,6 @@ def answered_step(call: Call, message: Message) -> Step:
         arguments=written_arguments(call.made),
         result=message.content,
     )
-
-
-def written_arguments(call: ToolCall) -> dict[str, Any] | str:
-    """Return a call's arguments as the model wrote them."""
-    return call.arguments if isinstance(call.arguments, str) else dict(call.arguments)
 
 
 def _failed(call: Call, message: Message) -> bool:

@@ -8,7 +8,15 @@ from ..blocks import content_text
 from .messages import is_message, read_said
 from .reading import Reading
 from .tool_calls import call_arguments
-from .values import parsed
+from .values import parsed, plain_text
+
+
+def tool_reading(name: str, call_id: Any, arguments: Any, result: Any, **common: Any) -> Reading:
+    """Return what a tool's span says; see `take_arguments` and `take_result`."""
+    reading = Reading("tool", name, call_id=plain_text(call_id), **common)
+    take_arguments(reading, arguments)
+    take_result(reading, result)
+    return reading
 
 
 def take_result(reading: Reading, value: Any) -> None:

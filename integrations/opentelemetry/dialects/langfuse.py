@@ -10,15 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ...blocks import users_tags
 from ..messages import find_said, read_messages, read_output
 from ..reading import Reading
 from ..record import SpanRecord
 from ..tool_calls import read_tools
-from ..tool_output import take_arguments, take_result
-from ..values import count, first_text, listing, mapping, parsed, plain_text, prefixed, sampling, usage
-
-_OBSERVATION = "langfuse.observation."
-_INTERNAL_TAGS = ("seq:step:", "graph:step:", "langsmith:")
+from ..tool_output import tool_reading
+from ..values import count, first_text, listing, mapping, parsed, prefixed, sampling, usage
 
 
 def speaks(span: SpanRecord) -> bool:
@@ -33,7 +31,13 @@ def read(span: SpanRecord) -> Reading | None:
     if kind == "generation":
         return _model(span)
     if kind == "tool":
-        return _tool(span)
+        return tool_reading(
+            span.name,
+            given.get("langfuse.observation.metadata.tool_call_id"),
+            given.get("langfuse.observation.input"),
+            given.get("langfuse.observation.output"),
+            **_common(span),
+        )
     if kind in ("embedding", "event"):
         return None
     reading = Reading("frame", span.name, **_common(span))
@@ -43,8 +47,7 @@ def read(span: SpanRecord) -> Reading | None:
 
 def _model(span: SpanRecord) -> Reading:
     given = span.attributes
-    common = _common(span)
-    reading = Reading("model", plain_text(common["metadata"].get("langgraph_node")) or span.name, **common)
+    reading = Reading("model", span.name, **_common(span))
     conversation, tools = _apart(given.get("langfuse.observation.input"))
     reading.input = read_messages(conversation)
     reading.tools = read_tools(tools)
@@ -56,15 +59,6 @@ def _model(span: SpanRecord) -> Reading:
     return reading
 
 
-def _tool(span: SpanRecord) -> Reading:
-    given = span.attributes
-    reading = Reading("tool", span.name, **_common(span))
-    reading.call_id = plain_text(given.get("langfuse.observation.metadata.tool_call_id"))
-    take_arguments(reading, given.get("langfuse.observation.input"))
-    take_result(reading, given.get("langfuse.observation.output"))
-    return reading
-
-
 def _common(span: SpanRecord) -> dict[str, Any]:
     given = span.attributes
     metadata = {
@@ -73,8 +67,7 @@ def _common(span: SpanRecord) -> dict[str, Any]:
         for name, value in prefixed(given, prefix).items()
     }
     level = first_text(given.get("langfuse.observation.level"))
-    written = listing(given.get("langfuse.trace.tags")) + listing(metadata.pop("tags", None))
-    tags = [tag for tag in written if isinstance(tag, str) and not tag.startswith(_INTERNAL_TAGS)]
+    tags = listing(given.get("langfuse.trace.tags")) + listing(metadata.pop("tags", None))
     return {
         "session": first_text(
             given.get("session.id"),
@@ -83,7 +76,7 @@ def _common(span: SpanRecord) -> dict[str, Any]:
             metadata.get("langfuse_session_id"),
             metadata.get("thread_id"),
         ),
-        "tags": tuple(dict.fromkeys(tags)),
+        "tags": tuple(users_tags(tags)),
         "metadata": metadata,
         "failed": level == "ERROR",
         "failure": first_text(given.get("langfuse.observation.status_message")) if level == "ERROR" else None,

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...blocks import users_tags
 from ..messages import find_said, read_messages, read_output
 from ..reading import Reading
 from ..record import SpanRecord
 from ..tool_calls import read_tools
 from ..tool_output import take_arguments, take_wrapped_result
-from ..values import first_text, mapping, plain_text, prefixed, sampling
+from ..values import first_text, mapping, prefixed, sampling
 from . import genai
 
 _METADATA = "langsmith.metadata."
 _NO_METADATA = "LANGSMITH_"  # the environment, which its client copies in
-_INTERNAL_TAGS = ("seq:step:", "graph:step:", "langsmith:")
 
 
 def speaks(span: SpanRecord) -> bool:
@@ -43,21 +43,18 @@ def read(span: SpanRecord) -> Reading | None:
 
 def _model(span: SpanRecord) -> Reading:
     given = span.attributes
-    common = _common(span)
-    metadata = common["metadata"]
-    name = plain_text(metadata.get("langgraph_node")) or span.name
+    reading = Reading("model", span.name, **_common(span))
     base = genai.read_model(span)  # newer versions add GenAI's own attributes
-    reading = Reading("model", name, **common)
     reading.input = read_messages(given.get("gen_ai.prompt")) or base.input
     reading.take(read_output(given.get("gen_ai.completion")))
     reading.output = reading.output or base.output
     invocation = mapping(given.get("langsmith.metadata.invocation_params") or given.get("invocation_params"))
     request = mapping(given.get("gen_ai.prompt"))  # of a wrapped client: all that it was called with
     reading.tools = base.tools or read_tools(invocation.get("tools") or request.get("tools"))
-    reading.model = base.model or first_text(reading.model, metadata.get("ls_model_name"))
+    reading.model = base.model or first_text(reading.model, reading.metadata.get("ls_model_name"))
     reading.finish_reason = first_text(reading.finish_reason, base.finish_reason)
     reading.usage = base.usage or reading.usage
-    reading.settings = base.settings or sampling(metadata) or sampling(request)
+    reading.settings = base.settings or sampling(reading.metadata) or sampling(request)
     return reading
 
 
@@ -81,9 +78,5 @@ def _common(span: SpanRecord) -> dict[str, Any]:
     }
     session = first_text(*(metadata.get(name) for name in ("session_id", "thread_id", "conversation_id")))
     written = first_text(given.get("langsmith.span.tags")) or ""
-    tags = [tag.strip() for tag in written.split(",")]
-    return {
-        "session": session,
-        "tags": tuple(tag for tag in tags if tag and not tag.startswith(_INTERNAL_TAGS)),
-        "metadata": metadata,
-    }
+    tags = users_tags(tag.strip() for tag in written.split(","))
+    return {"session": session, "tags": tuple(tags), "metadata": metadata}

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...blocks import users_tags
 from ..messages import find_said, read_messages, read_output
 from ..reading import Reading
 from ..record import SpanRecord
 from ..tool_calls import read_tools
-from ..tool_output import take_arguments, take_result
+from ..tool_output import tool_reading
 from ..values import first_text, listing, mapping, plain_text, sampling, usage
 
 _MODEL_TYPES = frozenset({"CHAT_MODEL", "LLM"})
@@ -27,22 +28,28 @@ def speaks(span: SpanRecord) -> bool:
 
 def read(span: SpanRecord) -> Reading | None:
     """Return what the span says."""
-    kind = (plain_text(span.attributes.get("mlflow.spanType")) or "UNKNOWN").upper()
+    given = span.attributes
+    kind = (plain_text(given.get("mlflow.spanType")) or "UNKNOWN").upper()
     if kind in _MODEL_TYPES:
         return _model(span)
     if kind == "TOOL":
-        return _tool(span)
+        return tool_reading(
+            span.name,
+            given.get("tool_call_id"),
+            given.get("mlflow.spanInputs"),
+            given.get("mlflow.spanOutputs"),
+            **_common(span),
+        )
     if kind in _NOT_RUNS:
         return None
     reading = Reading("frame", span.name, **_common(span))
-    reading.said = find_said(span.attributes.get("mlflow.spanOutputs"))
+    reading.said = find_said(given.get("mlflow.spanOutputs"))
     return reading
 
 
 def _model(span: SpanRecord) -> Reading:
     given = span.attributes
-    common = _common(span)
-    reading = Reading("model", plain_text(common["metadata"].get("langgraph_node")) or span.name, **common)
+    reading = Reading("model", span.name, **_common(span))
     inputs = given.get("mlflow.spanInputs")
     reading.input = read_messages(inputs)
     reading.take(read_output(given.get("mlflow.spanOutputs")))
@@ -60,15 +67,6 @@ def _model(span: SpanRecord) -> Reading:
     return reading
 
 
-def _tool(span: SpanRecord) -> Reading:
-    given = span.attributes
-    reading = Reading("tool", span.name, **_common(span))
-    reading.call_id = plain_text(given.get("tool_call_id"))
-    take_arguments(reading, given.get("mlflow.spanInputs"))
-    take_result(reading, given.get("mlflow.spanOutputs"))
-    return reading
-
-
 def _common(span: SpanRecord) -> dict[str, Any]:
     given = span.attributes
     metadata = mapping(given.get("metadata"))
@@ -79,5 +77,5 @@ def _common(span: SpanRecord) -> dict[str, Any]:
         metadata.get("session_id"),
         metadata.get("thread_id"),
     )
-    tags = tuple(tag for tag in listing(given.get("tags")) if isinstance(tag, str))
-    return {"session": session, "tags": tags, "metadata": metadata}
+    tags = users_tags(listing(given.get("tags")))
+    return {"session": session, "tags": tuple(tags), "metadata": metadata}

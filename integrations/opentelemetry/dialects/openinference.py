@@ -13,14 +13,14 @@ from typing import Any
 
 from flashtrace_agent.message import Message
 
-from ...blocks import content_text
+from ...blocks import content_text, users_tags
 from ..content_blocks import typed_blocks
 from ..messages import Said, find_said, read_messages, read_output
 from ..reading import Reading
 from ..record import SpanRecord
 from ..responses import joined_turns
 from ..tool_calls import read_tools
-from ..tool_output import take_arguments, take_result
+from ..tool_output import tool_reading
 from ..values import first_text, indexed, listing, mapping, sampling, usage
 
 _MODEL_KINDS = frozenset({"LLM"})
@@ -44,9 +44,7 @@ def read(span: SpanRecord) -> Reading | None:
 
 def _model(span: SpanRecord) -> Reading:
     given = span.attributes
-    common = _common(span)
-    node = common["metadata"].get("langgraph_node")
-    reading = Reading("model", node if isinstance(node, str) and node else span.name, **common)
+    reading = Reading("model", span.name, **_common(span))
     reading.input = _messages(given, "llm.input_messages") or read_messages(given.get("input.value"))
     output = read_output(given.get("output.value"))
     flat = _messages(given, "llm.output_messages")
@@ -66,18 +64,17 @@ def _model(span: SpanRecord) -> Reading:
 
 def _tool(span: SpanRecord) -> Reading:
     given = span.attributes
-    reading = Reading("tool", first_text(given.get("tool.name")) or span.name, **_common(span))
-    reading.call_id = first_text(given.get("tool_call.id"), given.get("tool.id"))
-    take_arguments(
-        reading,
+    result = given.get("output.value")
+    output = mapping(result)
+    is_llama_indexs = "blocks" in output and "tool_name" in output
+    reading = tool_reading(
+        first_text(given.get("tool.name")) or span.name,
+        first_text(given.get("tool_call.id"), given.get("tool.id")),
         given.get("input.value", given.get("tool_call.function.arguments", given.get("tool.parameters"))),
+        content_text(output["blocks"]) if is_llama_indexs else result,
+        **_common(span),
     )
-    output = mapping(given.get("output.value"))
-    if "blocks" in output and "tool_name" in output:  # LlamaIndex's tools return an object
-        take_result(reading, content_text(output["blocks"]))
-        reading.failed = output.get("is_error") is True
-    else:
-        take_result(reading, given.get("output.value"))
+    reading.failed = reading.failed or (is_llama_indexs and output.get("is_error") is True)
     return reading
 
 
@@ -92,8 +89,8 @@ def _common(span: SpanRecord) -> dict[str, Any]:
     given = span.attributes
     metadata = mapping(given.get("metadata"))
     session = first_text(given.get("session.id"), metadata.get("session_id"), metadata.get("thread_id"))
-    tags = tuple(tag for tag in listing(given.get("tag.tags")) if isinstance(tag, str))
-    return {"session": session, "tags": tags, "metadata": metadata}
+    tags = users_tags(listing(given.get("tag.tags")))
+    return {"session": session, "tags": tuple(tags), "metadata": metadata}
 
 
 def _messages(given: Any, prefix: str) -> list[Message]:

@@ -57,11 +57,7 @@ def read(span: SpanRecord) -> Reading | None:
 
 def _model(span: SpanRecord) -> Reading:
     given = span.attributes
-    reading = genai.read_model(span)
-    for name, value in _common(span).items():
-        setattr(reading, name, value)
-    node = reading.metadata.get("langgraph_node")
-    reading.name = node if isinstance(node, str) and node else span.name
+    reading = replace(genai.read_model(span), **_common(span))
     if not reading.input:
         reading.input = _indexed_messages(given, "gen_ai.prompt")
     completions = indexed(given, "gen_ai.completion")

@@ -12,7 +12,7 @@ from ..messages import read_messages, read_output
 from ..reading import Reading
 from ..record import SpanRecord
 from ..tool_calls import read_tools
-from ..tool_output import take_arguments, take_result
+from ..tool_output import tool_reading
 from ..values import first_text, listing, parsed, prefixed, usage
 from . import genai
 
@@ -61,13 +61,15 @@ def _model(span: SpanRecord) -> Reading:
 
 def _tool(span: SpanRecord) -> Reading:
     given = span.attributes
-    reading = Reading("tool", first_text(given.get("ai.toolCall.name")) or span.name, **_common(span))
-    reading.call_id = first_text(given.get("ai.toolCall.id"))
-    take_arguments(reading, given.get("ai.toolCall.args"))
     result = given.get("ai.toolCall.result")
-    text = parsed(result)
-    take_result(reading, text if isinstance(text, str) else result)  # a text comes as JSON, in quotes
-    return reading
+    text = parsed(result)  # a text comes as JSON, in quotes
+    return tool_reading(
+        first_text(given.get("ai.toolCall.name")) or span.name,
+        given.get("ai.toolCall.id"),
+        given.get("ai.toolCall.args"),
+        text if isinstance(text, str) else result,
+        **_common(span),
+    )
 
 
 def _name(span: SpanRecord) -> str:
