@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import zlib
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from google.protobuf.json_format import MessageToJson
+from google.protobuf.message import Message
 
 MAX_BODY = 64 * 1024 * 1024
 """Bytes of a body, decompressed."""
@@ -87,6 +90,25 @@ def too_large(limit: int = MAX_BODY) -> RefusedError:
     return RefusedError(
         413, f"A request holds at most {limit // 2**20} MiB, decompressed: send smaller batches."
     )
+
+
+def answered(encoding: Encoding, kind: type[Message], rejected: int, reason: str) -> bytes:
+    """Return the answer to a request that was taken; empty where nothing of it was rejected.
+
+    Args:
+        encoding: the request's.
+        kind: ``ExportTraceServiceResponse`` or ``ExportLogsServiceResponse``.
+        rejected: how many spans or log records were not taken.
+        reason: why.
+    """
+    answer: Any = kind()
+    if rejected:
+        counted = answer.partial_success.DESCRIPTOR.fields_by_number[1].name  # rejected_spans, …_log_records
+        setattr(answer.partial_success, counted, rejected)
+        answer.partial_success.error_message = reason
+    if encoding == "json":
+        return str(MessageToJson(answer, indent=None)).encode()
+    return bytes(answer.SerializeToString())
 
 
 def refused(encoding: Encoding, message: str) -> bytes:

@@ -73,8 +73,8 @@ def read_otlp(sink: SpanSink, path: Path) -> int:
                         raise FlashTraceError(
                             f"{path} is no OTLP/JSON file, see line {number}: {error}"
                         ) from error
-                    refused, _ = sink.receive(batch.spans)
-                    taken += len(batch.spans) - refused
+                    refused, _ = sink.receive(batch.records)
+                    taken += len(batch.records) - refused
     except OSError as error:
         raise FlashTraceError(f"{path} cannot be read ({error.strerror}): check the path.") from error
     return taken

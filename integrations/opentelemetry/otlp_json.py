@@ -12,12 +12,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from .bounds import check_json
-from .otlp import BadRequestError, SpanBatch
+from .otlp import BadRequestError, Batch
 from .record import (
     SpanEvent,
     SpanRecord,
     SpanStatus,
-    UnusableSpanError,
     has_remote_parent,
     hex_id,
     parent_hex,
@@ -30,23 +29,20 @@ _MAX_DEPTH = 64
 """Attribute values nested deeper are cut off."""
 
 
-def read_json(body: bytes) -> SpanBatch:
+def read_json(body: bytes) -> Batch[SpanRecord]:
     """Return the spans of an OTLP JSON request.
 
     Raises:
         BadRequestError: if the body is no JSON object with ``resourceSpans``, or one of too many values.
     """
     request = read_request(body, "resourceSpans")
-    batch = SpanBatch()
+    batch = Batch[SpanRecord]()
     for resource_spans in objects(request.get("resourceSpans")):
         resource = attributes_of(as_object(resource_spans.get("resource")).get("attributes"))
         for scope_spans in objects(resource_spans.get("scopeSpans")):
             scope = as_text(as_object(scope_spans.get("scope")).get("name"))
             for span in items(scope_spans.get("spans")):
-                try:
-                    batch.spans.append(_record(as_object(span), resource, scope))
-                except UnusableSpanError as error:
-                    batch.reject(error)
+                batch.take(_record, as_object(span), resource, scope)
     return batch
 
 
@@ -66,14 +62,6 @@ def read_request(body: bytes, key: str) -> dict[str, Any]:
     if not isinstance(request, dict) or not isinstance(request.get(key, []), list):
         raise BadRequestError(f"The body is no OTLP JSON request: it needs an object with {key}.")
     return request
-
-
-def write_json_answer(rejected: int, reason: str) -> bytes:
-    """Return the JSON form of an ``ExportTraceServiceResponse``."""
-    if not rejected:
-        return b"{}"
-    partial = {"rejectedSpans": str(rejected), "errorMessage": reason}
-    return json.dumps({"partialSuccess": partial}).encode()
 
 
 def _record(span: dict[str, Any], resource: dict[str, Any], scope: str) -> SpanRecord:

@@ -6,25 +6,13 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError, Message
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-    ExportTraceServiceResponse,
-)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from .bounds import check_protobuf
-from .otlp import BadRequestError, SpanBatch
-from .record import (
-    SpanEvent,
-    SpanRecord,
-    UnusableSpanError,
-    has_remote_parent,
-    hex_id,
-    parent_hex,
-    status_of,
-    times,
-)
+from .otlp import BadRequestError, Batch
+from .record import SpanEvent, SpanRecord, has_remote_parent, hex_id, parent_hex, status_of, times
 
 RequestT = TypeVar("RequestT", bound=Message)
 
@@ -46,32 +34,20 @@ def parse_request(body: bytes, kind: type[RequestT]) -> RequestT:
     return request
 
 
-def read_protobuf(body: bytes) -> SpanBatch:
+def read_protobuf(body: bytes) -> Batch[SpanRecord]:
     """Return the spans of an ``ExportTraceServiceRequest``.
 
     Raises:
         BadRequestError: if the body is no such message, or one of too many values.
     """
     request = parse_request(body, ExportTraceServiceRequest)
-    batch = SpanBatch()
+    batch = Batch[SpanRecord]()
     for resource_spans in request.resource_spans:
         resource = attributes_of(resource_spans.resource.attributes)
         for scope_spans in resource_spans.scope_spans:
             for span in scope_spans.spans:
-                try:
-                    batch.spans.append(_record(span, resource, scope_spans.scope.name))
-                except UnusableSpanError as error:
-                    batch.reject(error)
+                batch.take(_record, span, resource, scope_spans.scope.name)
     return batch
-
-
-def write_protobuf_answer(rejected: int, reason: str) -> bytes:
-    """Return an ``ExportTraceServiceResponse``; empty where nothing was rejected."""
-    answer = ExportTraceServiceResponse()
-    if rejected:
-        answer.partial_success.rejected_spans = rejected
-        answer.partial_success.error_message = reason
-    return bytes(answer.SerializeToString())
 
 
 def _record(span: Span, resource: dict[str, Any], scope: str) -> SpanRecord:

@@ -10,10 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
+from typing import Any, Generic
 
+from google.protobuf.message import Message
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -25,6 +30,7 @@ from .body import (
     MAX_BODY,
     Encoding,
     RefusedError,
+    answered,
     check_compression,
     content_type,
     decompressed,
@@ -33,10 +39,10 @@ from .body import (
     too_large,
 )
 from .complaints import COMPLAINTS
-from .otlp import BadRequestError
-from .otlp_json import read_json, write_json_answer
-from .otlp_logs import read_json_logs, read_protobuf_logs, write_json_logs_answer, write_protobuf_logs_answer
-from .otlp_protobuf import read_protobuf, write_protobuf_answer
+from .otlp import BadRequestError, Batch, RecordT
+from .otlp_json import read_json
+from .otlp_logs import read_json_logs, read_protobuf_logs
+from .otlp_protobuf import read_protobuf
 from .sink import SpanSink
 
 MAX_WAITING = 64
@@ -47,8 +53,23 @@ MAX_WAITING_BYTES = 256 * 1024 * 1024
 
 RETRY_AFTER_S = 1
 
-_Write = Callable[[bytes, Encoding], bytes]
-"""Takes a decompressed body and its encoding, and returns the answer's body."""
+
+@dataclass(frozen=True, slots=True)
+class _Signal(Generic[RecordT]):
+    """One kind of request.
+
+    Attributes:
+        read_json, read_protobuf: read a decompressed body.
+        keep: takes the records, and returns how many were refused, and why.
+        answer: the message that answers.
+        complaint: what is noted of records that cannot be used.
+    """
+
+    read_json: Callable[[bytes], Batch[RecordT]]
+    read_protobuf: Callable[[bytes], Batch[RecordT]]
+    keep: Callable[[Sequence[RecordT]], tuple[int, str]]
+    answer: type[Message]
+    complaint: str
 
 
 class Receiver:
@@ -69,31 +90,42 @@ class Receiver:
         max_body: int = MAX_BODY,
         max_waiting: int = MAX_WAITING,
     ) -> None:
-        self._sink = sink
         self._token = token
         self._max_body = max_body
         self._max_waiting = max_waiting
         self._waiting = 0
         self._bytes = 0
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="flashtrace-receiver")
-        routes = [
-            Route("/v1/traces", partial(self._answer, self._write_spans), methods=["POST"]),
-            Route("/v1/logs", partial(self._answer, self._write_events), methods=["POST"]),
-        ]
-        self.app = Starlette(routes=routes)
+        spans = _Signal(
+            read_json, read_protobuf, sink.receive, ExportTraceServiceResponse, "a span has no usable ids"
+        )
+        events = _Signal(
+            read_json_logs,
+            read_protobuf_logs,
+            sink.receive_events,
+            ExportLogsServiceResponse,
+            "a log record about a model call names no span",
+        )
+        signals: dict[str, _Signal[Any]] = {"/v1/traces": spans, "/v1/logs": events}
+        self.app = Starlette(
+            routes=[
+                Route(path, partial(self._answer, signal), methods=["POST"])
+                for path, signal in signals.items()
+            ]
+        )
 
     def close(self) -> None:
         """Finish the requests in line."""
         self._writer.shutdown(wait=True)
 
-    async def _answer(self, write: _Write, request: Request) -> Response:
+    async def _answer(self, signal: _Signal[Any], request: Request) -> Response:
         encoding: Encoding | None = None
         try:
             encoding = encoding_of(request.headers.get("content-type", ""))
             self._check_token(request)
             is_gzip = check_compression(request.headers.get("content-encoding", ""))
             self._check_line()
-            return await self._take(request, encoding, is_gzip, write)
+            return await self._take(request, encoding, is_gzip, signal)
         except RefusedError as refusal:
             return _refusal(encoding, refusal)
         except BadRequestError as error:
@@ -105,7 +137,9 @@ class Receiver:
         except ClientDisconnect:
             return Response(status_code=499)  # nobody reads it
 
-    async def _take(self, request: Request, encoding: Encoding, is_gzip: bool, write: _Write) -> Response:
+    async def _take(
+        self, request: Request, encoding: Encoding, is_gzip: bool, signal: _Signal[Any]
+    ) -> Response:
         self._waiting += 1
         size = 0
         try:
@@ -121,30 +155,19 @@ class Receiver:
             loop = asyncio.get_running_loop()
             body = b"".join(pieces)
             pieces.clear()
-            answer = await loop.run_in_executor(self._writer, self._write, body, encoding, is_gzip, write)
+            answer = await loop.run_in_executor(self._writer, self._write, body, encoding, is_gzip, signal)
             return Response(answer, media_type=content_type(encoding))
         finally:
             self._waiting -= 1
             self._bytes -= size
 
-    def _write(self, body: bytes, encoding: Encoding, is_gzip: bool, write: _Write) -> bytes:
-        return write(decompressed(body, self._max_body) if is_gzip else body, encoding)
-
-    def _write_spans(self, body: bytes, encoding: Encoding) -> bytes:
-        batch = read_json(body) if encoding == "json" else read_protobuf(body)
-        refused_spans, reason = self._sink.receive(batch.spans)
+    def _write(self, body: bytes, encoding: Encoding, is_gzip: bool, signal: _Signal[Any]) -> bytes:
+        read = signal.read_json if encoding == "json" else signal.read_protobuf
+        batch = read(decompressed(body, self._max_body) if is_gzip else body)
+        refused_records, reason = signal.keep(batch.records)
         if batch.rejected:
-            COMPLAINTS.note("a span has no usable ids", batch.reason)
-        answer = write_json_answer if encoding == "json" else write_protobuf_answer
-        return answer(batch.rejected + refused_spans, batch.reason or reason)
-
-    def _write_events(self, body: bytes, encoding: Encoding) -> bytes:
-        batch = read_json_logs(body) if encoding == "json" else read_protobuf_logs(body)
-        refused_events, reason = self._sink.receive_events(batch.events)
-        if batch.rejected:
-            COMPLAINTS.note("a log record about a model call names no span", batch.reason)
-        answer = write_json_logs_answer if encoding == "json" else write_protobuf_logs_answer
-        return answer(batch.rejected + refused_events, batch.reason or reason)
+            COMPLAINTS.note(signal.complaint, batch.reason)
+        return answered(encoding, signal.answer, batch.rejected + refused_records, batch.reason or reason)
 
     def _check_token(self, request: Request) -> None:
         if self._token is None:

@@ -221,7 +221,7 @@ def recorded(shared: Path, folder: str, scenario: str) -> list[SpanRecord]:
         if path.is_file()
         else gzip.decompress(path.with_name(f"{path.name}.gz").read_bytes())
     )
-    return read_json(body).spans
+    return read_json(body).records
 
 
 def story(trace: Trace | None) -> list[Any]:

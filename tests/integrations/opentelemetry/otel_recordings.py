@@ -41,7 +41,7 @@ def spans(instrumentation: str, scenario: str, ending: str = "pb") -> list[SpanR
     """Return a recording's spans."""
     batch = (read_json if ending == "json" else read_protobuf)(body(instrumentation, scenario, ending))
     assert batch.rejected == 0
-    return batch.spans
+    return batch.records
 
 
 def run_spans(instrumentation: str, scenario: str) -> list[SpanRecord]:

@@ -259,7 +259,7 @@ def test_any_json_is_a_request_or_refused(value: Any) -> None:
             batch = read_json(json.dumps(shape).encode())
         except BadRequestError:
             continue
-        check_sound(batch.spans)
+        check_sound(batch.records)
 
 
 def _span_of(value: Any) -> dict[str, Any]:
@@ -302,7 +302,7 @@ def test_cut_protobuf_is_refused_or_read(length: int) -> None:
     """A body cut short anywhere."""
     body = (FOLDER / "genai_langchain" / "A.pb").read_bytes()[:length]
     try:
-        check_sound(read_protobuf(body).spans)
+        check_sound(read_protobuf(body).records)
     except BadRequestError:
         assert length > 0
 
@@ -325,8 +325,8 @@ def test_absurd_numbers_and_depths() -> None:
             }
         ).encode()
     )
-    assert len(found.spans) == 4
-    check_sound(found.spans)
+    assert len(found.records) == 4
+    check_sound(found.records)
     odd = [{"type": ["text"], "text": "a"}, {"type": {"x": 1}}]
     for message in ({"role": "assistant", "content": odd}, {"role": "assistant", "parts": odd}):
         check_sound([span(1, {"gen_ai.operation.name": "chat", "gen_ai.input.messages": [message]})])

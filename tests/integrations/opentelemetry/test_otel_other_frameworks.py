@@ -55,10 +55,10 @@ def recorded(name: str) -> tuple[list[SpanRecord], list[EventRecord]]:
     assert spans.rejected == 0
     path = FOLDER / f"{name}.logs.pb.gz"
     if not path.is_file():
-        return spans.spans, []
+        return spans.records, []
     logs = read_protobuf_logs(gzip.decompress(path.read_bytes()))
     assert logs.rejected == 0
-    return spans.spans, logs.events
+    return spans.records, logs.records
 
 
 def only_trace(store: Store) -> Trace:
