@@ -17,6 +17,7 @@ import numpy as np
 
 from flashtrace_agent.attribution import Attribution, Scores
 from flashtrace_agent.completion import opens_reasoning, parse_completion
+from flashtrace_agent.integrations.blocks import written_arguments
 from flashtrace_agent.message import Message, ToolCall, ToolSchema
 from flashtrace_agent.prompt.difference import rendering_difference
 from flashtrace_agent.span import Span, merge_spans
@@ -141,7 +142,7 @@ def _output(turn: Mapping[str, Any]) -> Message:
 def _tools(prompt: str) -> list[ToolSchema]:
     """Read the schemas between Qwen's ``<tools>`` tags, one a line; the file has them nowhere else."""
     body = prompt.partition("\n<tools>\n")[2].partition("\n</tools>")[0]
-    return [ToolSchema.from_openai(json.loads(line)) for line in body.splitlines() if line.strip()]
+    return [ToolSchema.from_openai(json.loads(line)) for line in body.split("\n") if line.strip()]
 
 
 def _tool_step(trace: Trace, parent: Step, call: ToolCall, result: Mapping[str, Any], number: int) -> Step:
@@ -158,7 +159,7 @@ def _tool_step(trace: Trace, parent: Step, call: ToolCall, result: Mapping[str, 
         status="error" if failed else "ok",
         error=str(result["error"]) if failed else None,
         tool_call_id=call.id,
-        arguments=call.arguments if isinstance(call.arguments, str) else dict(call.arguments),
+        arguments=written_arguments(call),
         result=str(result["content"]),
     )
 

@@ -58,7 +58,7 @@ def _text(path: Path) -> str:
 
 def _lines(path: Path, text: str) -> list[Any]:
     values: list[Any] = []
-    lines = text.splitlines() if "\n" in text else [text]
+    lines = text.split("\n")  # and at nothing else: JSON texts may hold other line separators
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue

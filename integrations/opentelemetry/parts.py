@@ -13,6 +13,7 @@ from .tool_calls import read_call
 from .values import first_text, listing, parsed
 
 _RESULTS = frozenset({"tool_call_response", "tool_result", "server_tool_call_response"})
+_FILES = frozenset({"blob", "uri", "file", "file_data"})
 
 
 def read_parts(role: Role, parts: Any, name: str | None) -> list[Message]:
@@ -35,6 +36,8 @@ def read_parts(role: Role, parts: Any, name: str | None) -> list[Message]:
             calls.append(read_call(part))
         elif kind in REASONING_BLOCKS:
             thoughts.append(_content(part) or thought(part))
+        elif kind in _FILES:
+            text.append(f"[{kind}]")  # a place in the text, without the bytes
         else:
             said, thinking = _text(part)
             text.append(said)

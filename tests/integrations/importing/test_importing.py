@@ -18,6 +18,7 @@ from flashtrace_agent.integrations.importing.imported import ImportedTrace
 from flashtrace_agent.integrations.opentelemetry.assembly import assemble
 from flashtrace_agent.integrations.opentelemetry.otlp_json import read_json
 from flashtrace_agent.integrations.opentelemetry.record import SpanRecord
+from flashtrace_agent.message import Message
 from flashtrace_agent.segment import check_tiling
 from flashtrace_agent.span import Span
 from flashtrace_agent.store import Store
@@ -264,6 +265,20 @@ def test_langfuse_exports_tell_what_the_spans_told(
     assert form == "Langfuse observations"
     assert story(imported.trace) == story(assemble(spans))
     assert imported.trace.session == assemble(spans).session  # type: ignore[union-attr]
+
+
+def test_line_separators_inside_texts(tmp_path: Path) -> None:
+    """JSON may hold U+2028 and U+0085 as they are, and they end no line of JSON Lines."""
+    said = "one\u2028two\x85three"
+    moment = {"traceId": "ab" * 16, "startTime": "2026-03-14T12:00:00Z", "endTime": "2026-03-14T12:00:01Z"}
+    rows = [
+        {"id": "01" * 8, "type": "AGENT", "name": "agent", **moment},
+        {"id": "02" * 8, "type": "GENERATION", "parentObservationId": "01" * 8, "input": said, **moment},
+    ]
+    path = tmp_path / "observations.jsonl"
+    path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8")
+    _, [imported] = read_file(path)
+    assert imported.trace.steps[0].input == [Message("user", said)]
 
 
 def test_importing_twice_changes_nothing(shared: Path, tmp_path: Path) -> None:

@@ -258,6 +258,18 @@ def test_tools_by_number() -> None:
     assert reading(attributes, "genai").tools == [SCHEMA]
 
 
+def test_files_leave_their_place_alone() -> None:
+    """An image's bytes are no words.
+
+    packages/otel/src/gen-ai-format-messages.ts in github.com/vercel/ai, as the conventions have it.
+    """
+    blob = {"type": "blob", "modality": "image", "mime_type": "image/png", "content": "aGk="}
+    uri = {"type": "uri", "modality": "image", "uri": "https://example.com/a.png"}
+    question = {"role": "user", "parts": [{"type": "text", "content": "What is "}, blob, uri]}
+    read = reading(chat([question], said("assistant", "2.")), "genai")
+    assert read.input == [Message("user", "What is [blob][uri]")]
+
+
 def test_parallel_calls_without_ids() -> None:
     """Ollama's API knows no ids: two calls of one tool at once keep their own arguments and results.
 
