@@ -18,6 +18,8 @@ from flashtrace_agent.message import Message
 from .text_agents import is_text_agent, rounds_in
 
 Path = tuple[str | int, ...]
+Found = tuple[Path, str, int, int]
+"""A string of the conversation, where it is, and the range of it that is meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def find_leaves(messages: Sequence[Message], conversation: dict[str, Any]) -> tu
     pieces: list[Piece] = []
     leaves: list[Leaf] = []
 
-    def add(piece: Piece, *found: tuple[Path, str, int, int], edges: bool = False) -> None:
+    def add(piece: Piece, *found: Found, edges: bool = False) -> None:
         for path, string, start, end in found:
             text = string[start:end].strip()
             if text:
@@ -79,13 +81,7 @@ def find_leaves(messages: Sequence[Message], conversation: dict[str, Any]) -> tu
         pieces.append(piece)
 
     for index, tool in enumerate(conversation["tools"]):
-        place: Path = ("tools", index, "function")
-        found = [
-            (path, string, 0, len(string))
-            for path, string in _strings(tool["function"], place)
-            # Templates compare types and enum values, so only prose and the name are marked.
-            if path[-1] == "description" or path == (*place, "name")
-        ]
+        found = _schema_strings(tool["function"], ("tools", index, "function"))
         add(Piece(f"tool_schema:{tool['function']['name']}", None, True), *found)
 
     example_names = _example_names(messages)
@@ -109,19 +105,27 @@ def find_leaves(messages: Sequence[Message], conversation: dict[str, Any]) -> tu
             name = example_names[index] or _name(message, results)
             add(Piece(name, index, False), _whole(path, content), edges=True)
         for number, call in enumerate(data.get("tool_calls", ())):
-            place = ("messages", index, "tool_calls", number, "function")
-            found = [
-                (path, string, 0, len(string))
-                for path, string in _strings(call["function"], place)
-                if path == (*place, "name") or path[: len(place) + 1] == (*place, "arguments")
-            ]
+            found = _call_strings(call["function"], ("messages", index, "tool_calls", number, "function"))
             name = example_names[index] or f"tool_call:{call['function']['name']}"
             add(Piece(name, index, True), *found)
     return pieces, leaves
 
 
-def _whole(path: Path, string: str) -> tuple[Path, str, int, int]:
+def _whole(path: Path, string: str) -> Found:
     return path, string, 0, len(string)
+
+
+def _schema_strings(function: dict[str, Any], place: Path) -> list[Found]:
+    # Templates compare types and enum values, so only prose and the name are marked.
+    strings = _strings(function, place)
+    return [
+        _whole(*found) for found in strings if found[0][-1] == "description" or found[0] == (*place, "name")
+    ]
+
+
+def _call_strings(function: dict[str, Any], place: Path) -> list[Found]:
+    marked = ((*place, "name"), (*place, "arguments"))
+    return [_whole(*found) for found in _strings(function, place) if found[0][: len(place) + 1] in marked]
 
 
 def _name(message: Message, results: int) -> str:

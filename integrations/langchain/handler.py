@@ -217,12 +217,7 @@ class FlashTraceCallbackHandler(BaseCallbackHandler):
         if run is not None:
             self._end_trace(run)
 
-    @_guarded
-    def on_retriever_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        """Note a retriever's failure."""
-        run = self._runs.end(run_id)
-        if run is not None:
-            self._end_trace(run, Failure.of(error))
+    on_retriever_error = on_chain_error
 
     # Models.
 
