@@ -12,9 +12,11 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any
 
 from flashtrace_agent.message import Message, ToolCall
@@ -23,7 +25,7 @@ from flashtrace_agent.trace import Step, make_id
 from ..blocks import written_arguments
 
 _CANDIDATES = 64
-"""Calls of the same id or name that are compared; older ones are of rounds long past."""
+"""Calls of the same id or name that are compared; those still earlier are of rounds long past."""
 
 _ERROR = re.compile(r"\s*(error\b|\S+ is not a valid tool)", re.IGNORECASE)
 
@@ -36,8 +38,12 @@ class Call:
     index: int
     step: Step
     path: tuple[str, ...]
-    scope: str
     answer: Step | None = None
+
+    @property
+    def at(self) -> datetime:
+        """When its model step began."""
+        return self.step.started_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +67,9 @@ class Calls:
     """
 
     def __init__(self) -> None:
-        self._by_id: dict[str, list[Call]] = {}
-        self._by_name: dict[str, list[Call]] = {}
+        # Both by the tool's span they happen inside, too.
+        self._by_id: dict[tuple[str, str], list[Call]] = {}
+        self._by_name: dict[tuple[str, str], list[Call]] = {}
 
     def add(self, step: Step, path: tuple[str, ...], scope: str) -> None:
         """Add the calls a model step makes.
@@ -73,9 +80,9 @@ class Calls:
             scope: key of the tool's span it happens inside, empty outside of any.
         """
         for index, made in enumerate(step.output.tool_calls if step.output else ()):
-            call = Call(made, index, step, path, scope)
-            self._by_id.setdefault(made.id, []).append(call)
-            self._by_name.setdefault(made.name, []).append(call)
+            call = Call(made, index, step, path)
+            self._by_id.setdefault((scope, made.id), []).append(call)
+            self._by_name.setdefault((scope, made.name), []).append(call)
 
     def of_tool(
         self,
@@ -87,24 +94,30 @@ class Calls:
         scope: str,
     ) -> Call | None:
         """Return the call a tool's span answers."""
-        found = self._known_as(call_id or "", name)
-        waiting = [call for call in found if call.answer is None]
+        found = self._known_as(call_id or "", name, scope)
+        end = bisect_right(found, began, key=attrgetter("at"))
+        earlier = found[max(0, end - _CANDIDATES) : end]
+        if not earlier:  # clocks differ, and even the call's own step seems to come later
+            return next((call for call in found if call.answer is None), found[0] if found else None)
+        waiting = [call for call in earlier if call.answer is None]
         same = [call for call in waiting if call.made.arguments == arguments]
-        again = found if call_id else []  # the tool was tried a second time
-        best = (_best(calls, began, path, scope) for calls in (same, waiting, again))
-        return next(filter(None, best), None)
+        again = earlier if call_id else []  # the tool was tried a second time
+        return _closest(same or waiting or again, path)
 
     def of_message(self, answer: Answer, before: datetime, path: tuple[str, ...], scope: str) -> Call | None:
         """Return the call a tool message answers that is seen at a time and place of the trace."""
-        found = self._known_as(answer.call_id, answer.name)
-        earlier = [call for call in found[-_CANDIDATES:] if call.step.started_at < before]
+        found = self._known_as(answer.call_id, answer.name, scope)
+        end = bisect_left(found, before, key=attrgetter("at"))
+        earlier = found[max(0, end - _CANDIDATES) : end]
         in_place = [call for call in earlier if call.index == answer.index]
-        return _best(in_place, before, path, scope) or _best(earlier, before, path, scope)
+        return _closest(in_place or earlier, path)
 
-    def _known_as(self, call_id: str, name: str) -> list[Call]:
+    def _known_as(self, call_id: str, name: str, scope: str) -> list[Call]:
         """Return the calls of an id; where there are none, those of a name that may be meant."""
-        found = self._by_id.get(call_id, []) if call_id else []
-        return found or [call for call in self._by_name.get(name, []) if not (call_id and call.made.id)]
+        found = self._by_id.get((scope, call_id), []) if call_id else []
+        return found or [
+            call for call in self._by_name.get((scope, name), []) if not (call_id and call.made.id)
+        ]
 
 
 def trailing_answers(messages: list[Message]) -> Iterator[Answer]:
@@ -158,17 +171,12 @@ def _failed(call: Call, message: Message) -> bool:
     return message.status == "error" or unknown or _ERROR.match(message.content) is not None
 
 
-def _best(calls: list[Call], before: datetime, path: tuple[str, ...], scope: str) -> Call | None:
-    inside = [call for call in calls[-_CANDIDATES:] if call.scope == scope]
-    if not inside:
-        return None
-    earlier = [call for call in inside if call.step.started_at <= before]
-    if not earlier:  # clocks differ, and even the call's own step seems to come later
-        return next((call for call in inside if call.answer is None), inside[0])
-    best = earlier[0]
-    for call in earlier[1:]:
-        closer = _shared(call.path, path) - _shared(best.path, path)
-        if closer > 0 or (closer == 0 and call.step is not best.step):
+def _closest(calls: list[Call], path: tuple[str, ...]) -> Call | None:
+    """Return the call closest in the tree of spans, of several the latest step's, and its first."""
+    best: Call | None = None
+    for call in calls:
+        closer = _shared(call.path, path) - _shared(best.path, path) if best is not None else 1
+        if closer > 0 or (closer == 0 and best is not None and call.step is not best.step):
             best = call
     return best
 

@@ -48,10 +48,10 @@ def loop(rounds: int) -> list[SpanRecord]:
 
 
 def test_repeated_call_ids_are_matched_by_round() -> None:
-    """`call_0` each round: each tool step belongs to the model step right before it."""
-    steps = run(*loop(30)).steps
-    assert len(steps) == 61
-    for number in range(30):
+    """`call_0` each round: each tool step belongs to the model step right before it, in long runs too."""
+    steps = run(*loop(100)).steps
+    assert len(steps) == 201
+    for number in range(100):
         model, answer = steps[2 * number], steps[2 * number + 1]
         assert answer.parent_id == model.id
         assert (answer.arguments, answer.result) == ({"round": number}, f"result {number}")
