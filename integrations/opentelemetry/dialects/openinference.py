@@ -48,8 +48,6 @@ def _model(span: SpanRecord) -> Reading:
     reading.input = _messages(given, "llm.input_messages") or read_messages(given.get("input.value"))
     output = read_output(given.get("output.value"))
     flat = _messages(given, "llm.output_messages")
-    if isinstance(mapping(given.get("output.value")).get("output"), list):  # a response of the Responses API
-        reading.input, flat = joined_turns(reading.input), joined_turns(flat)
     reading.take(_merged(flat[0] if flat else None, output))
     invocation = mapping(given.get("llm.invocation_parameters"))
     reading.tools = read_tools([tool.get("tool.json_schema") for tool in indexed(given, "llm.tools")])
@@ -115,6 +113,10 @@ def _messages(given: Any, prefix: str) -> list[Message]:
         if legacy and not calls:
             calls = [{"name": legacy, "arguments": fields.get("message.function_call_arguments_json")}]
         messages += read_messages([{"content": "", **body, "tool_calls": calls}])
+    turns = joined_turns(messages)
+    # Several messages of an output may as well be choices.
+    if len(turns) < len(messages) and isinstance(mapping(given.get("output.value")).get("output"), list):
+        return turns
     return messages
 
 
