@@ -273,11 +273,7 @@ class Journal:
                 db.execute(f"UPDATE OR REPLACE {table} SET run = ? WHERE run = ?", (into, old))  # noqa: S608
             db.execute("UPDATE traces SET run = ? WHERE run = ?", (into, old))
             db.execute("DELETE FROM runs WHERE run = ?", (old,))
-            db.execute(
-                "UPDATE runs SET version = version + 1, pending = 1, rooted = max(rooted, ?), touched = ?"
-                " WHERE run = ?",
-                (rooted, time.time(), into),
-            )
+            self._changed(db, {into: bool(rooted)})
             return into
 
     def drop_settled(self, *, spans_after: float, runs_after: float, limit: int = 500) -> None:

@@ -64,6 +64,22 @@ NAMES = [
     "langfuse.observation.output",
     "langfuse.observation.usage_details",
     "langfuse.observation.level",
+    "ai.operationId",
+    "ai.prompt.messages",
+    "ai.prompt.tools",
+    "ai.response.text",
+    "ai.response.toolCalls",
+    "ai.toolCall.args",
+    "ai.toolCall.result",
+    "gcp.vertex.agent.llm_request",
+    "gcp.vertex.agent.llm_response",
+    "gcp.vertex.agent.tool_response",
+    "gen_ai.completion.0.function_call.name",
+    "gen_ai.event.content",
+    "gen_ai.tool.0.name",
+    "events",
+    "model_request_parameters",
+    "llm.output_messages.0",
     "mlflow.spanType",
     "mlflow.spanInputs",
     "mlflow.spanOutputs",
@@ -85,6 +101,8 @@ WORDS = [
     "tool",
     "chain",
 ]
+WORDS += ["ai.generateText.doGenerate", "ai.toolCall", "function_call", "function_call_output", "reasoning"]
+WORDS += ["tool-call", "tool-result", "blob"]
 WORDS += [
     "generation",
     '"CHAT_MODEL"',
@@ -133,6 +151,9 @@ KEYS += [
 ]
 
 KEYS += ["text", "toolUse", "toolResult", "reasoningContent", "reasoningText", "toolUseId", "input", "json"]
+KEYS += ["functionCall", "function_response", "response", "thought", "toolCallId", "value", "kind", "call_id"]
+KEYS += ["config", "contents", "system_instruction", "function_declarations", "function_tools", "event.name"]
+KEYS += ["blocks", "tool_name", "instructions"]
 KEY = st.sampled_from(KEYS)
 EVENTS = ["exception", "gen_ai.choice", "gen_ai.tool.message", "gen_ai.assistant.message", "x"]
 EVENTS += ["gen_ai.client.inference.operation.details", "gen_ai.user.message"]
