@@ -22,8 +22,8 @@ _NO_METADATA = "LANGSMITH_"  # the environment, which its client copies in
 
 
 def speaks(span: SpanRecord) -> bool:
-    """Tell whether LangSmith wrote the span."""
-    return any(name.startswith("langsmith.") for name in span.attributes)
+    """Tell whether LangSmith wrote the span; users put its metadata on those of others, too."""
+    return "langsmith.span.kind" in span.attributes
 
 
 def read(span: SpanRecord) -> Reading | None:

@@ -23,7 +23,7 @@ _NOT_RUNS = frozenset({"EMBEDDING", "RETRIEVER", "RERANKER", "PARSER"})
 
 def speaks(span: SpanRecord) -> bool:
     """Tell whether MLflow wrote the span."""
-    return any(name.startswith("mlflow.") for name in span.attributes)
+    return "mlflow.spanType" in span.attributes
 
 
 def read(span: SpanRecord) -> Reading | None:

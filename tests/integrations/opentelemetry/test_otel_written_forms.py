@@ -298,11 +298,15 @@ def test_azures_events() -> None:
     assert read.finish_reason == "stop"
 
 
-def test_langfuse_beside_others() -> None:
-    """Langfuse's processor adds what the user attached to the spans of other instrumentations.
+def test_langfuse_and_langsmith_beside_others() -> None:
+    """What a user attached to a trace stands on the spans of other instrumentations.
 
-    langfuse/_client/client.py in 5.0.4 (`mask_otel_spans`).
+    langfuse/_client/client.py in 5.0.4 (`mask_otel_spans`); LangSmith's documentation of OpenTelemetry.
     """
-    more = {"langfuse.environment": "default", "langfuse.trace.metadata.customer": '"acme"'}
+    more = {
+        "langfuse.environment": "default",
+        "langfuse.trace.metadata.customer": '"acme"',
+        "langsmith.metadata.customer": "acme",
+    }
     attributes = chat([said("user", "1?")], said("assistant", "2."), **more)
     assert reading(attributes, "genai").output == Message("assistant", "2.")
