@@ -123,7 +123,7 @@ def read_schema(tool: Mapping[str, Any]) -> ToolSchema:
     if not isinstance(function, Mapping):
         function = tool
     name = function.get("name") or tool.get("name") or tool.get("type") or "unknown"
-    parameters = next((function[key] for key in _PARAMETERS if function.get(key)), {})
+    parameters: Any = next((function[key] for key in _PARAMETERS if function.get(key)), {})
     if isinstance(parameters, Mapping) and set(parameters) == {"json"}:  # Bedrock's wrapper
         parameters = parameters["json"]
     if isinstance(parameters, str):  # Gemini's declarations arrive as JSON text from some versions

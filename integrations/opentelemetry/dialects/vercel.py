@@ -6,6 +6,7 @@ spans, its tools ``ai.toolCall`` spans. Messages, calls and tools are JSON in th
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from ..messages import read_messages, read_output
@@ -13,7 +14,7 @@ from ..reading import Reading
 from ..record import SpanRecord
 from ..tool_calls import read_tools
 from ..tool_output import tool_reading
-from ..values import first_text, listing, parsed, prefixed, usage
+from ..values import first_text, listing, prefixed, usage
 from . import genai
 
 _METADATA = "ai.telemetry.metadata."
@@ -61,15 +62,23 @@ def _model(span: SpanRecord) -> Reading:
 
 def _tool(span: SpanRecord) -> Reading:
     given = span.attributes
-    result = given.get("ai.toolCall.result")
-    text = parsed(result)  # a text comes as JSON, in quotes
     return tool_reading(
         first_text(given.get("ai.toolCall.name")) or span.name,
         given.get("ai.toolCall.id"),
         given.get("ai.toolCall.args"),
-        text if isinstance(text, str) else result,
+        _unquoted(given.get("ai.toolCall.result")),
         **_common(span),
     )
+
+
+def _unquoted(result: Any) -> Any:
+    """Return a tool's result as a model is shown it: a text comes as JSON, an object stays that."""
+    if isinstance(result, str) and result.startswith('"'):
+        try:
+            return json.loads(result)
+        except ValueError:
+            return result
+    return result
 
 
 def _name(span: SpanRecord) -> str:

@@ -33,6 +33,7 @@ NAMES_THE_AGENT = {
     "pydantic_ai",
     "strands",
     "strands_latest",
+    "vercel_ai",
 }
 TELLS_NO_FAILURE = {"openinference_anthropic"}
 """Its messages have no place for it, and "ValueError(…)" is no sentence that says so."""
