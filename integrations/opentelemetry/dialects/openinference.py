@@ -24,6 +24,8 @@ from ..tool_output import tool_reading
 from ..values import first_text, indexed, listing, mapping, sampling, usage
 
 _MODEL_KINDS = frozenset({"LLM"})
+_CONTINUED = ("tool-call", "tool-response")
+"""Roles of smolagents, which sends what follows a message of the same speaker as a part of it."""
 _FRAME_KINDS = frozenset({"AGENT", "CHAIN", "GUARDRAIL", "RETRIEVER", "UNKNOWN", "PROMPT"})
 
 
@@ -112,7 +114,11 @@ def _messages(given: Any, prefix: str) -> list[Message]:
         legacy = fields.get("message.function_call_name")
         if legacy and not calls:
             calls = [{"name": legacy, "arguments": fields.get("message.function_call_arguments_json")}]
-        messages += read_messages([{"content": "", **body, "tool_calls": calls}])
+        said = read_messages([{"content": "", **body, "tool_calls": calls}])
+        if body.get("role") in _CONTINUED and messages and messages[-1].role == said[0].role:
+            messages[-1] = replace(messages[-1], content=f"{messages[-1].content}\n{said[0].content}")
+        else:
+            messages += said
     turns = joined_turns(messages)
     # Several messages of an output may as well be choices.
     if len(turns) < len(messages) and isinstance(mapping(given.get("output.value")).get("output"), list):

@@ -22,7 +22,7 @@ FOLDER = Path(__file__).parent / "recorded"
 NAMES = sorted(path.name.removesuffix(".pb.gz") for path in FOLDER.glob("*[!s].pb.gz")) + sorted(
     path.name.removesuffix(".logs.pb.gz") for path in FOLDER.glob("*.logs.pb.gz")
 )
-LOSES_REASONING = {"genai_openai_logs", "langfuse_openai", "openai_v2_logs", "openllmetry_logs"}
+LOSES_REASONING = {"genai_openai_logs", "langfuse_openai", "litellm", "openai_v2_logs", "openllmetry_logs"}
 LOSES_TOOLS = {"openai_v2_logs", "openllmetry_logs", "strands"}
 LOSES_WORDS_BESIDE_CALLS = {"openai_v2_logs"}
 LOSES_RESULT_IDS = {"openllmetry_logs"}

@@ -27,6 +27,8 @@ class HeldSink:
             raise self.error
         return 0, ""
 
+    receive_events = receive
+
 
 async def post(app: Any, body: bytes = b"{}") -> tuple[int, dict[str, str], bytes]:
     """Send one JSON request through ASGI."""

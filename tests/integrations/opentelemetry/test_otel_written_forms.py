@@ -206,6 +206,30 @@ def test_agno() -> None:
     assert (read.input, read.tools) == ([QUESTION], [SCHEMA])
 
 
+def test_smolagents() -> None:
+    """Calls and observations are text, and those after a message of the same speaker are a part of it.
+
+    Recorded from smolagents 1.26.0 under openinference-instrumentation-smolagents 0.1.43, with what was sent.
+    """
+    texts = [
+        ("user", "1 and 2?"),
+        ("assistant", "A moment."),
+        ("tool-call", "Calling tools:\n[{'id': 'c1'}]"),
+        ("tool-response", "Observation:\ntwo"),
+    ]
+    attributes = {"openinference.span.kind": "LLM"}
+    for number, (role, text) in enumerate(texts):
+        prefix = f"llm.input_messages.{number}.message"
+        attributes[f"{prefix}.role"] = role
+        attributes[f"{prefix}.contents.0.message_content.type"] = "text"
+        attributes[f"{prefix}.contents.0.message_content.text"] = text
+    assert reading(attributes, "openinference").input == [
+        QUESTION,
+        Message("assistant", "A moment.\nCalling tools:\n[{'id': 'c1'}]"),
+        Message("user", "Observation:\ntwo"),
+    ]
+
+
 def test_llama_index_tool() -> None:
     """A tool's span holds LlamaIndex's own objects.
 
