@@ -15,6 +15,7 @@ from .annotation import Annotation
 from .attribution import Attribution
 from .html import asset, heatmap_markup, heatmap_style, markup
 from .message import Message, ToolCall
+from .percent import percent
 from .trace import Step, Trace
 
 _SOURCES = 4
@@ -139,7 +140,7 @@ def _sources(found: Sequence[Attribution]) -> Iterator[str]:
     yield "<table>"
     for attribution in found:
         shares = [share for share in attribution.by_segment() if share.share > 0][:_SOURCES]
-        sources = ", ".join(f"{share.name} {share.share:.0%}" for share in shares)
+        sources = ", ".join(f"{share.name} {percent(share.share)}" for share in shares)
         yield (
             f"<tr><td>{markup(attribution.target_name)}</td><td>{markup(attribution.target_text)}</td>"
             f"<td>← {markup(sources)}</td></tr>"

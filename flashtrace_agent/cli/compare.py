@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flashtrace_agent.errors import FlashTraceError
+from flashtrace_agent.percent import percent
 
 from .console import one_line, open_console, print_json
 from .options import JsonOption, StoreOption, open_existing_store
@@ -105,6 +106,6 @@ def _line(row: Row) -> Text:
 
 
 def _numbers(row: Row) -> tuple[str, str, str]:
-    a = "" if row.change == "only b" else f"{row.share_a * 100:.1f} %"
-    b = "" if row.change == "only a" else f"{row.share_b * 100:.1f} %"
+    a = "" if row.change == "only b" else percent(row.share_a, 1)
+    b = "" if row.change == "only a" else percent(row.share_b, 1)
     return a, b, f"{row.difference * 100:+.1f} %"

@@ -30,11 +30,6 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=True))
 
 
-def percent(share: float) -> str:
-    """Return a share as ``41 %``, small ones with a decimal."""
-    return f"{share * 100:.0f} %" if share >= 0.0995 else f"{share * 100:.1f} %"
-
-
 def one_line(text: str, limit: int) -> str:
     """Return `text` on one line of at most `limit` characters, an ellipsis where it was cut.
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from flashtrace_agent.percent import percent
 from flashtrace_agent.strongest import strongest_words
 
-from .console import one_line, percent
+from .console import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console

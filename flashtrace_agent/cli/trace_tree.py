@@ -12,10 +12,11 @@ from rich.tree import Tree
 from flashtrace_agent.annotation import Annotation
 from flashtrace_agent.defaults import DEFAULT_METHOD
 from flashtrace_agent.message import ToolCall
+from flashtrace_agent.percent import percent
 from flashtrace_agent.store.steps import count_tokens
 from flashtrace_agent.trace import Fidelity, Step, Trace
 
-from .console import STATUS_STYLES, one_line, percent
+from .console import STATUS_STYLES, one_line
 from .show import Summaries
 
 _TEXT_LIMIT = 300

@@ -8,10 +8,11 @@ from rich.console import Group
 from rich.text import Text
 from rich.tree import Tree
 
+from flashtrace_agent.percent import percent
 from flashtrace_agent.trace import Step, Trace
 from flashtrace_agent.trajectory import Edge, Flow, Node, Trajectory
 
-from .console import one_line, percent
+from .console import one_line
 
 _SMALLEST = 0.005
 """Mass below which a branch is only counted."""

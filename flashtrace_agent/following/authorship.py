@@ -104,14 +104,18 @@ class Authorship:
             self._rounds[key] = self._find_rounds(step, index)
         return self._rounds[key].get((name, number))
 
-    def inner_answer(self, origin: CallOrigin, result: str) -> Step | None:
-        """Return the step inside a tool (an agent of its own) whose answer is the tool's result."""
-        if origin.tool_step is None or not result.strip():
+    def inner_answer(self, origin: CallOrigin, step: Step, index: int) -> Step | None:
+        """Return the step inside a tool (an agent of its own) whose answer is the result at `index`."""
+        result = step.input[index].content.strip()
+        if origin.tool_step is None or not result:
             return None
-        for step in reversed(self._steps):
-            if step.kind == "model" and step.output is not None and self._enclosing(step) == origin.tool_step:
-                return step if step.output.content.strip() == result.strip() else None
-        return None
+        earlier = self._steps[: self._order[step.id]]  # it may come later, where clocks disagree
+        said = [
+            (inner, inner.output.content.strip())
+            for inner in earlier
+            if inner.kind == "model" and inner.output and self._enclosing(inner) == origin.tool_step
+        ]
+        return said[-1][0] if said and said[-1][1] == result else None
 
     def assignment(self, step: Step, index: int) -> tuple[Step, int] | None:
         """Return the call that gave an agent inside a tool its message: one argument says the same.

@@ -20,6 +20,7 @@ import numpy as np
 
 from flashtrace_agent.attribution import Attribution
 from flashtrace_agent.errors import TargetError
+from flashtrace_agent.percent import percent
 from flashtrace_agent.segment import Segment
 from flashtrace_agent.trace import Fidelity, Step, Trace
 from flashtrace_agent.trajectory import Flow, Trajectory
@@ -124,7 +125,7 @@ class _Walk:
         """Attribute what waits at a step."""
         targets = self.waiting.pop(step.id)
         small = [key for key, weights in targets.items() if weights.sum() < smallest]
-        self._rest(small, f"less than {smallest:.1%} came here, so it was not followed")
+        self._rest(small, f"less than {percent(smallest)} came here, so it was not followed")
         chosen = [key for key in targets if key not in small]
         if not chosen:
             return
@@ -199,7 +200,7 @@ class _Walk:
         if kind != "tool_result":
             return None, None
         origin = origin or self.authors.call_of(step, index)
-        inner = None if origin is None else self.authors.inner_answer(origin, step.input[index].content)
+        inner = None if origin is None else self.authors.inner_answer(origin, step, index)
         return (None, origin) if inner is None else (_Writing(inner, "answer", 1), None)
 
     def _assigned(self, step: Step, index: int) -> _Writing | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from flashtrace_agent.percent import percent
+
 from .describe_calls import argument_section, tool_sections, unknown_findings, untrusted_section
 from .describe_comparison import comparison_findings, comparison_sections
 from .describe_dead_weight import dead_findings, dead_section
@@ -41,7 +43,7 @@ def _facts(report: Report) -> list[tuple[str, str]]:
                 f"{len(group.observations):,} steps, {group.prompt_tokens:,.0f} tokens a prompt, "
                 f"{group.key.method} with {group.key.hops} hop{'s' * (group.key.hops != 1)}, token ids: "
                 f"{fidelity}; "
-                f"{group.template:.0%} of the score rests on the chat template and is set aside",
+                f"{percent(group.template)} of the score rests on the chat template and is set aside",
             )
         )
     return facts
@@ -65,8 +67,8 @@ def _findings(group: GroupReport, how_to_check: str) -> Iterator[Words]:
     for one in flagged[:3]:
         passage = f": “{short(one.passages[0].text, 80)}”" if one.passages else ""
         yield Words(
-            f"{one.tool or 'A call'} was decided by a tool's result ({one.share:.0%} against user and system "
-            f"prompt){passage}.",
+            f"{one.tool or 'A call'} was decided by a tool's result ({percent(one.share)} against user and "
+            f"system prompt){passage}.",
             "bad",
         )
     if len(flagged) > 3:
@@ -76,7 +78,7 @@ def _findings(group: GroupReport, how_to_check: str) -> Iterator[Words]:
         yield Words(f"{made_up} argument values have no source above chance and may be made up.", "bad")
     for load in group.reasoning:
         if load.kind == "answer" and load.share is not None:
-            yield Words(f"Answers: {load.verdict} ({load.share:.0%} of what they draw on is reasoning).")
+            yield Words(f"Answers: {load.verdict} ({percent(load.share)} of what they draw on is reasoning).")
 
 
 def _sections(group: GroupReport) -> Iterator[Section]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from flashtrace_agent.percent import percent
+
 from .document import Cell, Section, Share, Table, Words
 from .passages import Passage
 from .report import GroupReport
@@ -24,10 +26,12 @@ def unknown_findings(group: GroupReport) -> Iterator[Words]:
         why = ""
         if found[0].sources:
             source = found[0].sources[0]
-            why = f", suggested by {source.segment} “{short(source.text, 60)}” ({source.share:.0%})"
+            why = f", suggested by {source.segment} “{short(source.text, 60)}” ({percent(source.share)})"
             if found[0].verbatim:
                 held = found[0].verbatim[0]
-                other = f"; the word stands in {held.segment} “{short(held.text, 50)}” ({held.share:.0%})"
+                other = (
+                    f"; the word stands in {held.segment} “{short(held.text, 50)}” ({percent(held.share)})"
+                )
                 why += ", which has the word" if held == source else other
         yield Words(f"{name}, a tool that does not exist, was called {times}{why}.", "bad")
 
@@ -66,7 +70,7 @@ def tool_sections(group: GroupReport) -> Iterator[Section]:
         section.blocks.extend(
             [
                 "Descriptions of arguments that are not above chance in any argument:",
-                Table(("description", "where", "tokens"), ignored),
+                Table(("description", "where", "tokens"), ignored, optional=("where",)),
             ]
         )
     yield section
@@ -83,7 +87,7 @@ def tool_sections(group: GroupReport) -> Iterator[Section]:
             "Calls to tools that do not exist",
             [
                 "What suggested the name: the lines it drew on most.",
-                Table(("called", "suggested by", "where", "share", "trace"), unknown, 1, links),
+                Table(("called", "suggested by", "where", "share", "trace"), unknown, 1, links, ("where",)),
             ],
         )
 
@@ -117,6 +121,7 @@ def argument_section(group: GroupReport) -> Section:
                 rows,
                 5,
                 [(one.trace_id, one.step_id, one.target) for one in group.arguments[:_SHOWN]],
+                ("word for word", "strongest line"),
             ),
         ],
     )
@@ -130,10 +135,11 @@ def untrusted_section(group: GroupReport) -> Section:
     section = _untrusted_table(group)
     for call in group.untrusted:
         if call.recovery is not None:
-            beside = "" if call.recorded_recovery is None else f", recorded: {call.recorded_recovery:.0%}"
+            recorded = call.recorded_recovery
+            beside = "" if recorded is None else f", recorded: {percent(recorded)}"
             section.blocks.append(
-                f"{call.tool}: of the injected text's tokens, {call.recovery:.0%} are among the top tenth of "
-                f"the prompt's (Recovery@10 %{beside})."
+                f"{call.tool}: of the injected text's tokens, {percent(call.recovery)} are among the top "
+                f"tenth of the prompt's (Recovery@10 %{beside})."
             )
     return section
 
@@ -155,12 +161,13 @@ def _untrusted_table(group: GroupReport) -> Section:
         "Untrusted influence",
         [
             f"How much of a call came from tool results rather than from user and system prompt. Over "
-            f"{group.threshold:.0%}, with a line of a result above chance, a call is flagged.",
+            f"{percent(group.threshold)}, with a line of a result above chance, a call is flagged.",
             Table(
                 ("call", "untrusted", "its name", "its arguments", "strongest line of a result", "", "trace"),
                 rows,
                 4,
                 [(call.trace_id, call.step_id, call.target) for call in group.untrusted[:_SHOWN]],
+                ("its name", "its arguments", "strongest line of a result"),
             ),
         ],
     )

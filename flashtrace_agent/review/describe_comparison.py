@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from flashtrace_agent.percent import percent
+
 from .compare import Change, Comparison, GroupComparison
 from .document import Cell, Section, Table, Words
 from .statistics import FEWEST_TRACES
@@ -61,7 +63,9 @@ def _comparison_blocks(comparison: Comparison, group: GroupComparison) -> Iterat
         cells.append(_change(line.tokens, digits=0))
         cells += [_share_change(line.influence.get(kind)) for kind in kinds]
         rows.append(cells)
-    yield Table(("line", "where", "", "tokens", *(KIND_NAMES[kind] for kind in kinds)), rows)
+    yield Table(
+        ("line", "where", "", "tokens", *(KIND_NAMES[kind] for kind in kinds)), rows, optional=("where",)
+    )
 
 
 def _state(state: str) -> Words:
@@ -72,8 +76,8 @@ def _state(state: str) -> Words:
 def _share_change(change: Change | None) -> Cell:
     if change is None or (change.before is None and change.after is None):
         return None
-    before = "–" if change.before is None else f"{change.before:.1%}"
-    after = "–" if change.after is None else f"{change.after:.1%}"
+    before = "–" if change.before is None else percent(change.before, 1)
+    after = "–" if change.after is None else percent(change.after, 1)
     text = f"{before} → {after}"
     return Words(f"{text} *" if change.is_significant else text, "plain" if change.is_significant else "dim")
 

@@ -97,12 +97,8 @@ def dead_section(group: GroupReport) -> Section:
                 Words("removable", "good") if dead.together.removable else Words("needed", "bad"),
             ]
         )
-    section.blocks.append(
-        Table(
-            ("line", "where", "tokens", "runs", "likelihood", "changed", "verdict"),
-            rows,
-        )
-    )
+    columns = ("line", "where", "tokens", "runs", "likelihood", "changed", "verdict")
+    section.blocks.append(Table(columns, rows, optional=("where", "runs")))
     for one in dead.candidates:
         if one.ablation is None:
             continue

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from flashtrace_agent.percent import percent
+
 from .document import Cell, Section, Share, Stack, Table, Words
 from .ledger import Row, instruction_lines
 from .observation import Kind
@@ -73,8 +75,8 @@ def _rows(rows: Sequence[Row], kinds: Sequence[Kind]) -> Table:
             known = [one for one in found if one is not None]
             chance = [one.chance for one in known if one.chance is not None]
             mattered = [one.mattered for one in known if one.mattered is not None]
-            cells.append(f"{sum(chance) / len(chance):.1%}" if chance else None)
-            cells.append(f"{max(mattered):.0%}" if mattered else None)
+            cells.append(percent(sum(chance) / len(chance), 1) if chance else None)
+            cells.append(percent(max(mattered), 0) if mattered else None)
             above = row.above_chance
             cells.append(
                 Words("not known", "dim")
@@ -86,4 +88,4 @@ def _rows(rows: Sequence[Row], kinds: Sequence[Kind]) -> Table:
         else:
             cells.append(row.steps)
         made.append(cells)
-    return Table(columns, made, optional=frozenset({"by chance", "mattered", "steps"}))
+    return Table(columns, made, optional=("by chance", "mattered", "steps", "where"))

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from flashtrace_agent.percent import percent
+
 Tone = Literal["plain", "good", "bad", "dim"]
 
 
@@ -26,8 +28,8 @@ class Share:
 
     def __str__(self) -> str:
         if self.low is None or self.high is None:
-            return f"{self.value:.1%}"
-        return f"{self.value:.1%} ({self.low * 100:.1f}–{self.high * 100:.1f})"
+            return percent(self.value, 1)
+        return f"{percent(self.value, 1)} ({self.low * 100:.1f}–{self.high * 100:.1f})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class Table:
         columns: titles.
         rows: cells, as many as columns; None is an empty cell.
         wide: index of the column that takes the room there is.
-        optional: titles of columns that a narrow terminal leaves out.
+        optional: titles of columns that a narrow terminal leaves out, the first to go first.
         links: for each row the trace, step and target it speaks of; empty where rows have none.
     """
 
@@ -60,7 +62,7 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     wide: int = 0
     links: Sequence[tuple[str, str, str]] = ()
-    optional: frozenset[str] = frozenset()
+    optional: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 from flashtrace_agent.message import Message, ToolSchema
 from flashtrace_agent.trace import Step
 
-from .lines import Line
+from .lines import Line, split_lines
 
 Prompt = tuple[list[Message], list[ToolSchema]]
 
@@ -56,11 +56,36 @@ def remove_lines(step: Step, lines: Sequence[Line]) -> Prompt | None:
 
 
 def without_text(content: str, text: str) -> str | None:
-    """Return a content without one line, and without the gap it would leave; None if it is not there."""
-    start = content.find(text)
-    if start < 0:
-        return None
-    before, after = content[:start], content[start + len(text) :]
+    """Return a content without a line, wherever it stands, and without the gaps that would leave.
+
+    The same words inside another line stay, unless they stand nowhere else. None if they are not there.
+    """
+    start = _place(content, text)
+    if start is None:
+        start = content.find(text)
+        return _cut(content, start, len(text)) if start >= 0 else None
+    while start is not None:
+        content = _cut(content, start, len(text))
+        start = _place(content, text)
+    return content
+
+
+def _place(content: str, text: str) -> int | None:
+    """Return where a line first stands in a content as one of its own."""
+    begin = 0
+    for physical in content.splitlines(keepends=True):
+        end = 0
+        for line in split_lines(physical):
+            start = physical.index(line, end)
+            if line == text:
+                return begin + start
+            end = start + len(line)
+        begin += len(physical)
+    return None
+
+
+def _cut(content: str, start: int, length: int) -> str:
+    before, after = content[:start], content[start + length :]
     line_start = before.rpartition("\n")[2]
     line_end = after.partition("\n")[0]
     if not line_start.strip() and not line_end.strip():
@@ -74,11 +99,12 @@ def without_text(content: str, text: str) -> str | None:
 
 
 def _from_system(messages: list[Message], text: str) -> bool:
+    changed = False
     for index, message in enumerate(messages):
         if message.role == "system" and (content := without_text(message.content, text)) is not None:
             messages[index] = replace(message, content=content)
-            return True
-    return False
+            changed = True
+    return changed
 
 
 def _from_tools(tools: list[ToolSchema], line: Line, name: str) -> bool:

@@ -7,6 +7,7 @@ from importlib.resources import files
 from string import Template
 
 from flashtrace_agent.html import markup
+from flashtrace_agent.percent import percent
 
 from .document import Block, Cell, Document, Share, Stack, Table, Words, cell_text
 
@@ -122,7 +123,7 @@ def _stack(stack: Stack) -> str:
             drawn.append(
                 f'<rect x="{position:.1f}" y="{y + 6}" width="{max(width - 1, 0):.1f}" height="20" '
                 f'fill="{colour}">'
-                f"<title>{markup(part)} {share:.1%}</title></rect>"
+                f"<title>{markup(part)} {percent(share, 1)}</title></rect>"
             )
             drawn += _label(part, share, position, width, y + 39)
             position += width
@@ -133,7 +134,7 @@ def _stack(stack: Stack) -> str:
 
 
 def _label(part: str, share: float, x: float, width: float, y: int) -> Sequence[str]:
-    words = f"{part} {share:.0%}"
+    words = f"{part} {percent(share)}"
     room = int(width / 6.2)
     if room < 6:
         return ()

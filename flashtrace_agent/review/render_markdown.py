@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from flashtrace_agent.percent import percent
+
 from .document import Block, Document, Stack, Table, Words, cell_text
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#!~$])")
@@ -43,7 +45,7 @@ def _block(block: Block) -> Iterator[str]:
             yield "| " + " | ".join(_plain(cell_text(cell)) for cell in row) + " |"
     elif isinstance(block, Stack):
         for name, parts in block.bars:
-            words = ", ".join(f"{_plain(part)} {share:.0%}" for part, share in parts if share >= 0.005)
+            words = ", ".join(f"{_plain(part)} {percent(share)}" for part, share in parts if share >= 0.005)
             yield f"- {_plain(name)}: {words}"
     else:
         yield _plain(block.text if isinstance(block, Words) else block)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
+
+from flashtrace_agent.percent import percent
 
 from .document import Cell, Document, Share, Stack, Table, Words, cell_text
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import JustifyMethod, RenderableType
     from rich.table import Table as RichTable
 
 _STYLES = {"good": "green", "bad": "red", "dim": "dim", "plain": ""}
@@ -16,7 +18,11 @@ _MOST_ROWS = 40
 _WITH_INTERVALS = 150
 """Columns from which tables show intervals."""
 _LONGEST_CELL = 200
-_NARROWEST = 24
+_READABLE = 32
+"""How wide the column that takes the room should be; below, others are left out."""
+_NARROWEST, _NARROW = 16, 11
+"""How narrow that column, and other text, may become."""
+_GAP = 2
 
 
 def render_terminal(document: Document, width: int) -> Iterator[RenderableType]:
@@ -37,7 +43,7 @@ def render_terminal(document: Document, width: int) -> Iterator[RenderableType]:
         yield Text(_clean(section.title), style="bold underline")
         for block in section.blocks:
             if isinstance(block, Table):
-                yield _table(block, has_room=width >= _WITH_INTERVALS)
+                yield _table(block, width)
                 if len(block.rows) > _MOST_ROWS:
                     yield Text(
                         f"{len(block.rows) - _MOST_ROWS} more rows: see --html, --markdown or --json.",
@@ -54,33 +60,53 @@ def render_terminal(document: Document, width: int) -> Iterator[RenderableType]:
     yield Text(document.note, style="dim")
 
 
-def _table(table: Table, *, has_room: bool) -> RichTable:
+def _table(table: Table, width: int) -> RichTable:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    made = RichTable(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    kept = [
-        index
-        for index, title in enumerate(table.columns)
-        if (has_room or title not in table.optional)
-        and any(map(cell_text, (row[index] for row in table.rows)))
-    ]
-    for index in kept:
-        title = table.columns[index]
-        cells = [row[index] for row in table.rows]
-        is_number = bool(cells) and all(isinstance(cell, int | float | Share | None) for cell in cells)
-        made.add_column(
-            title,
-            justify="right" if is_number else "left",
-            no_wrap=is_number,
-            overflow="fold",
-            min_width=_NARROWEST if index == table.wide else None,
-        )
-    for row in table.rows[:_MOST_ROWS]:
-        made.add_row(
-            *(Text(_cell(cell, has_room), style=_style(cell)) for cell in (row[index] for index in kept))
-        )
+    rows = table.rows[:_MOST_ROWS]
+    has_room = width >= _WITH_INTERVALS
+    texts = [[_cell(row[index], has_room) for row in rows] for index in range(len(table.columns))]
+    widths = _widths(table, texts, width)
+    made = RichTable(box=None, pad_edge=False, header_style="bold", padding=(0, _GAP, 0, 0))
+    for index, columns in widths.items():
+        justify: JustifyMethod = "right" if _is_number(table, index) else "left"
+        made.add_column(table.columns[index], justify=justify, overflow="fold", width=columns)
+    for number, row in enumerate(rows):
+        made.add_row(*(Text(texts[index][number], style=_style(row[index])) for index in widths))
     return made
+
+
+def _widths(table: Table, texts: Sequence[Sequence[str]], width: int) -> dict[int, int]:
+    """Return how wide each column becomes, by index; empty ones and those without room are left out.
+
+    The widest ones are cut first, that which takes the room there is at twice their width; numbers never.
+    """
+    from rich.cells import cell_len
+
+    kept = [index for index, cells in enumerate(texts) if any(cells)]
+    widths = {index: max(map(cell_len, [table.columns[index], *texts[index]])) for index in kept}
+    least: dict[int, int] = {}
+    for index in kept:
+        longest = max(map(cell_len, texts[index]))
+        if not _is_number(table, index):
+            longest = min(longest, _NARROWEST if index == table.wide else _NARROW)
+        least[index] = max(longest, *map(cell_len, table.columns[index].split()), 1)
+    wanted = least | {table.wide: min(widths.get(table.wide, 0), _READABLE)}
+    for title in table.optional:
+        if sum(wanted[index] + _GAP for index in kept) <= width + _GAP:
+            break
+        kept = [index for index in kept if table.columns[index] != title]
+    while sum(widths[index] + _GAP for index in kept) > width + _GAP:
+        loose = [index for index in kept if widths[index] > least[index]]
+        if not loose:
+            break
+        widths[max(loose, key=lambda index: widths[index] / (2 if index == table.wide else 1))] -= 1
+    return {index: widths[index] for index in kept}
+
+
+def _is_number(table: Table, index: int) -> bool:
+    return all(isinstance(row[index], int | float | Share | None) for row in table.rows)
 
 
 def _bar(name: str, parts: object) -> RenderableType:
@@ -91,7 +117,7 @@ def _bar(name: str, parts: object) -> RenderableType:
     for index, (part, share) in enumerate(sorted(parts, key=lambda entry: -entry[1])):  # type: ignore[call-overload]
         if share >= 0.01:
             line.append(shades[index % 4] * max(round(share * 40), 1), style="cyan" if index % 2 else "blue")
-            line.append(f" {part} {share:.0%}  ", style="dim" if index > 3 else "")
+            line.append(f" {part} {percent(share)}  ", style="dim" if index > 3 else "")
     return line
 
 

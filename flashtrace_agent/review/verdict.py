@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from flashtrace_agent.percent import percent
+
 MEAN_DROP = 0.1
 """Nats the recorded actions may lose on average: they stay 90 % as likely."""
 
@@ -96,7 +98,7 @@ def _reason(mean: float, worst: float, changed: int, stable: int, count: int, tu
     if worst > WORST_DROP:
         return f"A recorded action becomes {math.exp(min(worst, 50)):.1f} times less likely."
     if mean > MEAN_DROP:
-        return f"The recorded actions become {1 - math.exp(-mean):.0%} less likely on average."
+        return f"The recorded actions become {percent(1 - math.exp(-mean))} less likely on average."
     if changed:
         return "The greedy action changes."
     if turned:

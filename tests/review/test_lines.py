@@ -99,6 +99,14 @@ def test_a_removed_line_leaves_no_gap() -> None:
     assert without_text("One", "Two") is None
 
 
+def test_the_same_words_inside_another_line_stay() -> None:
+    """And a line that stands twice goes twice: without one of them nothing would be proved."""
+    assert without_text("Never say Be kind.\nBe kind.", "Be kind.") == "Never say Be kind."
+    kind = "Always be kind here."
+    assert without_text(f"{kind}\nAnswer in one line. {kind}\nEnd.", kind) == "Answer in one line.\nEnd."
+    assert without_text("All of it", "of") == "All it"
+
+
 @given(
     st.lists(st.sampled_from(["Be brief.", "- Use it", "Say so now.", "x"]), min_size=1, max_size=6),
     st.data(),

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from io import StringIO
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from flashtrace_agent.percent import percent
 from flashtrace_agent.review import Report, build_report, compare_versions, parse_condition
 from flashtrace_agent.review.describe import describe
 from flashtrace_agent.review.ledger import Row
 from flashtrace_agent.review.render_html import render_html
 from flashtrace_agent.review.render_markdown import render_markdown
+from flashtrace_agent.review.render_terminal import render_terminal
 from flashtrace_agent.review.selection import select
 
 from .prompts import IDLE, PLAIN, SYSTEM, USEFUL, WEIGHTS, Recorded, run
@@ -217,3 +221,19 @@ def test_a_report_is_json_and_what_a_prompt_says_never_becomes_markup() -> None:
     text = render_markdown(describe(report))
     assert "\\<script\\>" in text
     assert "\\[asked\\]" in text
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_a_narrow_terminal_gets_whole_numbers_and_verdicts(report: Report, width: int) -> None:
+    """What there is no room for is left out as columns, and never cut."""
+    console = Console(width=width, file=StringIO())
+    for part in render_terminal(describe(report), width):
+        console.print(part)
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    assert printed.count("not checked") == len(report.groups[0].dead_weight.candidates)
+    ledger = printed.partition("Ledger: lines")[2].partition("\nTools")[0]
+    (useful,) = [row for row in report.groups[0].ledger if row.line.text == USEFUL]
+    line = next(line for line in ledger.splitlines() if USEFUL[:12] in line)
+    for share in useful.influence.values():
+        assert percent(share.share, 1) in line
+    assert line.rstrip().endswith("yes")
