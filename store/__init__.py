@@ -17,8 +17,9 @@ once and a killed one loses nothing it was told is stored; the schema changes on
 migrations in `migrations/`, which run when a store is opened.
 """
 
+from .job_leases import Job
 from .job_list import JobState
-from .job_queue import Job, JobQueue
+from .job_queue import JobQueue
 from .store import Store
 from .summary import TraceSummary
 from .workers import Worker

@@ -10,10 +10,9 @@ from typing import Any
 from sqlalchemy import Connection, delete, select
 from sqlalchemy.orm import Session
 
-from flashtrace_agent.errors import StoreError
-
 from .chains import batches
-from .schema import AblationRow, StepRow
+from .schema import AblationRow
+from .steps import require_steps
 from .upsert import insert_new
 
 
@@ -66,11 +65,7 @@ def write_ablation_rows(connection: Connection, key: str, steps: Mapping[str, Ma
     Raises:
         StoreError: if one of the steps is not stored.
     """
-    for batch in batches(list(steps)):
-        stored = set(connection.scalars(select(StepRow.id).where(StepRow.id.in_(batch))))
-        for step_id in batch:
-            if step_id not in stored:
-                raise StoreError(f"Step {step_id} is not in the store any more, so review what is there now.")
+    require_steps(connection, list(steps), "it was deleted since, so review what is there now")
     proof = hashlib.blake2b(":".join([key, *sorted(steps)]).encode(), digest_size=16).hexdigest()
     connection.execute(delete(AblationRow).where(AblationRow.id == proof))
     rows = [

@@ -27,13 +27,13 @@ def write_annotation_rows(connection: Connection, annotations: Sequence[Annotati
         for trace_id in batch:
             if trace_id not in stored:
                 raise StoreError(f"Trace {trace_id} is not in the store: write it before what is said of it.")
-    of_steps = {each.step_id: each.trace_id for each in annotations if each.step_id is not None}
-    for batch in batches(list(of_steps)):
+    traces: dict[str, str] = {}
+    for batch in batches([each.step_id for each in annotations if each.step_id is not None]):
         query = select(StepRow.id, StepRow.trace_id).where(StepRow.id.in_(batch))
-        traces = {row.id: row.trace_id for row in connection.execute(query)}
-        for step_id in batch:
-            if traces.get(step_id) != of_steps[step_id]:
-                raise StoreError(f"Trace {of_steps[step_id]} has no step {step_id} in the store.")
+        traces.update((row.id, row.trace_id) for row in connection.execute(query))
+    for each in annotations:
+        if each.step_id is not None and traces.get(each.step_id) != each.trace_id:
+            raise StoreError(f"Trace {each.trace_id} has no step {each.step_id} in the store.")
     insert_or_replace(connection, AnnotationRow, [_row(each) for each in annotations])
 
 

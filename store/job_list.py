@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, select, text
 from sqlalchemy.orm import Session
 
 from .schema import OPEN_JOBS, JobRow, StepRow
 from .upsert import insert_new
+
+JobStatus = Literal["queued", "leased", "done", "dead"]
+
+_TIMES = ("created_at", "due_at", "finished_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ class JobState:
     hops: int
     check: bool
     priority: int
-    status: str
+    status: JobStatus
     attempts: int
     max_attempts: int
     created_at: datetime
@@ -48,25 +52,10 @@ class JobState:
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dict; times are ISO 8601 UTC. `from_dict` undoes it."""
-        return {
-            "id": self.id,
-            "trace": self.trace_id,
-            "step": self.step_id,
-            "targets": None if self.targets is None else list(self.targets),
-            "review": None if self.review is None else dict(self.review),
-            "method": self.method,
-            "hops": self.hops,
-            "check": self.check,
-            "priority": self.priority,
-            "status": self.status,
-            "attempts": self.attempts,
-            "max_attempts": self.max_attempts,
-            "created_at": self.created_at.isoformat(),
-            "due_at": self.due_at.isoformat(),
-            "finished_at": self.finished_at.isoformat() if self.finished_at else None,
-            "worker": self.worker,
-            "error": self.error,
-        }
+        data = asdict(self)
+        for name in _TIMES:
+            data[name] = None if data[name] is None else data[name].isoformat()
+        return {"id": data.pop("id"), "trace": data.pop("trace_id"), "step": data.pop("step_id"), **data}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> JobState:
@@ -79,7 +68,7 @@ class JobState:
         content["trace_id"], content["step_id"] = content.pop("trace"), content.pop("step")
         if content["targets"] is not None:
             content["targets"] = tuple(content["targets"])
-        for name in ("created_at", "due_at", "finished_at"):
+        for name in _TIMES:
             if content[name] is not None:
                 content[name] = datetime.fromisoformat(content[name])
         return cls(**content)
@@ -89,6 +78,14 @@ class JobState:
         if self.status != "leased":
             return self
         return replace(self, status="queued", attempts=self.attempts - 1, due_at=self.created_at, worker=None)
+
+
+_COLUMNS = {
+    field.name: {"hops": "hop_count", "check": "wants_check"}.get(field.name, field.name)
+    for field in fields(JobState)
+    if field.name != "trace_id"
+}
+"""Where each attribute of a job is stored; the trace is that of its step."""
 
 
 def job_by_id(session: Session, job_id: str) -> JobState | None:
@@ -120,24 +117,7 @@ def jobs_of_trace(session: Session, trace_id: str) -> list[JobState]:
 def write_job_states(connection: Connection, jobs: Sequence[JobState]) -> None:
     """Store jobs of stored steps, inside a write transaction; those that are there stay as they are."""
     rows = [
-        {
-            "id": job.id,
-            "step_id": job.step_id,
-            "targets": None if job.targets is None else list(job.targets),
-            "method": job.method,
-            "hop_count": job.hops,
-            "wants_check": job.check,
-            "review": None if job.review is None else dict(job.review),
-            "priority": job.priority,
-            "status": job.status,
-            "attempts": job.attempts,
-            "max_attempts": job.max_attempts,
-            "created_at": job.created_at,
-            "due_at": job.due_at,
-            "finished_at": job.finished_at,
-            "worker": job.worker,
-            "error": job.error,
-        }
+        {column: getattr(job, name) for name, column in _COLUMNS.items()}
         for job in map(JobState.unleased, jobs)
     ]
     insert_new(connection, JobRow, rows)
@@ -151,25 +131,11 @@ def _read(session: Session, condition: Any, *, order: Any, limit: int | None) ->
         .order_by(*order)
         .limit(limit)
     )
-    return [
-        JobState(
-            id=row.id,
-            trace_id=trace_id,
-            step_id=row.step_id,
-            targets=None if row.targets is None else tuple(row.targets),
-            method=row.method,
-            hops=row.hop_count,
-            check=row.wants_check,
-            priority=row.priority,
-            status=row.status,
-            attempts=row.attempts,
-            max_attempts=row.max_attempts,
-            created_at=row.created_at,
-            due_at=row.due_at,
-            finished_at=row.finished_at,
-            worker=row.worker,
-            error=row.error,
-            review=row.review,
-        )
-        for row, trace_id in session.execute(query)
-    ]
+    return [_state(row, trace_id) for row, trace_id in session.execute(query)]
+
+
+def _state(row: JobRow, trace_id: str) -> JobState:
+    values = {name: getattr(row, column) for name, column in _COLUMNS.items()}
+    if values["targets"] is not None:
+        values["targets"] = tuple(values["targets"])
+    return JobState(trace_id=trace_id, **values)

@@ -10,60 +10,25 @@ short immediate transaction; on PostgreSQL rows another worker is just taking ar
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal, Unpack
 
-from sqlalchemy import Connection, delete, func, select, text, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import ColumnElement, Connection, delete, func, select, text, update
+from sqlalchemy.orm import Session
 
 from flashtrace_agent.attribution import Attribution
 from flashtrace_agent.defaults import DEFAULT_METHOD
 from flashtrace_agent.trace import utc_now
 
 from .attributions import write_attribution_row
-from .filter_sql import filter_condition
+from .job_leases import LEASE_S, Job, change_job, fail_job, later, lease_jobs
 from .job_list import JobState, dead_jobs, job_by_id, jobs_of_step, open_jobs
-from .job_requests import write_job_rows
-from .schema import OPEN_JOBS, AttributionRow, JobRow, StepRow, TraceRow
+from .job_requests import JobOptions, write_job_rows
+from .schema import OPEN_JOBS, JobRow
 from .shared_rows import SharedRows
-
-LEASE_S = 300.0
-"""How long a worker may be silent before its job is given to another."""
-
-FIRST_DELAY_S, LONGEST_DELAY_S = 5.0, 3600.0
-"""Back-off after the first failure, doubled with each further one up to the longest."""
-
-_PAGE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A leased job.
-
-    Attributes:
-        targets: names of targets; None for everything the step wrote.
-        attempts: how often it has been leased, this time included.
-        lease: proves that it is still ours.
-        tokens: how long the step's sequence is.
-        check: whether the results are to be checked as well (`flashtrace_agent.check`).
-        review: the review whose idle lines are to be checked, and nothing attributed; else None.
-    """
-
-    id: str
-    step_id: str
-    targets: tuple[str, ...] | None
-    method: str
-    hops: int
-    priority: int
-    attempts: int
-    lease: str
-    tokens: int
-    check: bool
-    review: Mapping[str, Any] | None = None
+from .unattributed import unattributed_pages
 
 
 class JobQueue:
@@ -73,7 +38,7 @@ class JobQueue:
         write: opens a write transaction.
         write_shared: runs a function in a write transaction with access to the shared rows.
         read: opens a session to read.
-        dialect: ``sqlite`` or ``postgresql``.
+        condition: turns a filter into a condition on traces.
     """
 
     def __init__(
@@ -81,64 +46,36 @@ class JobQueue:
         write: Callable[[], AbstractContextManager[Connection]],
         write_shared: Callable[[Callable[[Connection, SharedRows], bool]], bool],
         read: Callable[[], AbstractContextManager[Session]],
-        dialect: str,
+        condition: Callable[[str | None], ColumnElement[bool] | None],
     ) -> None:
         self._write = write
         self._write_shared = write_shared
         self._read = read
-        self._dialect = dialect
+        self._condition = condition
 
     def enqueue(
-        self,
-        step_id: str,
-        targets: Sequence[str] | None = None,
-        *,
-        method: str = DEFAULT_METHOD,
-        hops: int = 1,
-        priority: int = 0,
-        max_attempts: int = 5,
-        check: bool = False,
+        self, step_id: str, targets: Sequence[str] | None = None, **options: Unpack[JobOptions]
     ) -> str:
         """Queue the attribution of a stored step and return the job's id.
 
         The same request again is the same job, whatever became of it; `retry` revives dead ones.
 
+        Args:
+            step_id: the full id.
+            targets: names of targets; None for everything the step wrote.
+            options: method, hops and so on.
+
         Raises:
             StoreError: if the step is not stored.
         """
-        return self.enqueue_steps(
-            [step_id],
-            targets,
-            method=method,
-            hops=hops,
-            priority=priority,
-            max_attempts=max_attempts,
-            check=check,
-        )[0]
+        return self.enqueue_steps([step_id], targets, **options)[0]
 
     def enqueue_steps(
-        self,
-        step_ids: Sequence[str],
-        targets: Sequence[str] | None = None,
-        *,
-        method: str = DEFAULT_METHOD,
-        hops: int = 1,
-        priority: int = 0,
-        max_attempts: int = 5,
-        check: bool = False,
+        self, step_ids: Sequence[str], targets: Sequence[str] | None = None, **options: Unpack[JobOptions]
     ) -> list[str]:
         """Queue the attribution of several stored steps, all or none; return the jobs' ids. See `enqueue`."""
         with self._write() as connection:
-            return write_job_rows(
-                connection,
-                step_ids,
-                targets,
-                method=method,
-                hops=hops,
-                priority=priority,
-                max_attempts=max_attempts,
-                check=check,
-            )
+            return write_job_rows(connection, step_ids, targets, **options)
 
     def enqueue_review(self, step_id: str, review: Mapping[str, Any], *, priority: int = 0) -> str:
         """Queue the check of a review's idle lines and return the job's id; see `enqueue`.
@@ -159,27 +96,20 @@ class JobQueue:
         with self._read() as reading:
             return job_by_id(reading, job_id)
 
-    def enqueue_where(
-        self,
-        where: str | None = None,
-        *,
-        method: str = DEFAULT_METHOD,
-        hops: int = 1,
-        priority: int = 0,
-        max_attempts: int = 5,
-    ) -> int:
+    def enqueue_where(self, where: str | None = None, **options: Unpack[JobOptions]) -> int:
         """Queue every model step with known ids and no attribution yet; return how many are new.
 
         Args:
             where: only in traces this filter finds.
+            options: as for `enqueue`.
 
         Raises:
             FilterError: if the filter cannot be understood.
         """
+        method = options.get("method", DEFAULT_METHOD)
         count = 0
-        for ids in self._unattributed(where, method, queued=False):
-            self.enqueue_steps(ids, method=method, hops=hops, priority=priority, max_attempts=max_attempts)
-            count += len(ids)
+        for ids in unattributed_pages(self._read, self._condition(where), method, queued=False):
+            count += len(self.enqueue_steps(ids, **options))
         return count
 
     def unattributed(self, where: str | None = None, *, method: str = DEFAULT_METHOD) -> Iterator[str]:
@@ -192,36 +122,8 @@ class JobQueue:
         Raises:
             FilterError: if the filter cannot be understood.
         """
-        for ids in self._unattributed(where, method, queued=True):
+        for ids in unattributed_pages(self._read, self._condition(where), method, queued=True):
             yield from ids
-
-    def _unattributed(self, where: str | None, method: str, *, queued: bool) -> Iterator[list[str]]:
-        """Yield pages of ids; without `queued`, leave out steps that have a job, whatever became of it."""
-        step = aliased(StepRow)  # the filter has its own
-        attributed = select(AttributionRow.id).where(
-            AttributionRow.step_id == step.id, AttributionRow.method == method
-        )
-        query = (
-            select(step.id)
-            .join(TraceRow, TraceRow.id == step.trace_id)
-            .where(step.kind == "model", step.prompt_length > 0, step.completion_length > 0)
-            .where(~attributed.exists())
-            .order_by(step.id)
-            .limit(_PAGE)
-        )
-        if not queued:
-            job = select(JobRow.id).where(JobRow.step_id == step.id, JobRow.method == method)
-            query = query.where(~job.exists())
-        if where is not None:
-            query = query.where(filter_condition(where, self._dialect))
-        last = ""
-        while True:
-            with self._read() as reading:
-                ids = list(reading.scalars(query.where(step.id > last)))
-            if not ids:
-                return
-            yield ids
-            last = ids[-1]
 
     def lease(
         self, worker: str, *, count: int = 1, seconds: float = LEASE_S, only: Sequence[str] | None = None
@@ -236,65 +138,19 @@ class JobQueue:
             seconds: until when they must be completed, failed or extended.
             only: the ids of the jobs that may be taken; None for all.
         """
-        now = utc_now()
-        tokens = select(StepRow.tokens).where(StepRow.id == JobRow.step_id).scalar_subquery()
-        due = (
-            select(*JobRow.__table__.c, tokens.label("tokens"))
-            .where(text(OPEN_JOBS), JobRow.due_at <= now)
-            .order_by(-JobRow.priority, JobRow.due_at, JobRow.id)
-            .limit(count)
-            .with_for_update(skip_locked=True)
-        )
-        if only is not None:
-            due = due.where(JobRow.id.in_(only))
-        taken: list[Job] = []
         with self._write() as connection:
-            while len(taken) < count:
-                rows = connection.execute(due.limit(count - len(taken))).all()
-                if not rows:
-                    break
-                for row in rows:
-                    if row.attempts >= row.max_attempts:
-                        error = f"Worker {row.worker} ended without a word at attempt {row.attempts}."
-                        _set(connection, row.id, status="dead", lease=None, error=error, finished_at=now)
-                        continue
-                    lease = secrets.token_hex(8)
-                    _set(
-                        connection,
-                        row.id,
-                        status="leased",
-                        lease=lease,
-                        worker=worker,
-                        attempts=row.attempts + 1,
-                        due_at=now + timedelta(seconds=seconds),
-                    )
-                    targets = None if row.targets is None else tuple(row.targets)
-                    taken.append(
-                        Job(
-                            row.id,
-                            row.step_id,
-                            targets,
-                            row.method,
-                            row.hop_count,
-                            row.priority,
-                            row.attempts + 1,
-                            lease,
-                            row.tokens or 0,
-                            row.wants_check,
-                            row.review,
-                        )
-                    )
-        return taken
+            return lease_jobs(connection, worker, count=count, seconds=seconds, only=only)
 
     def extend(self, job: Job, seconds: float = LEASE_S) -> bool:
         """Hold a job for `seconds` from now; False if it is no longer ours."""
-        return self._end(job, status="leased", lease=job.lease, due_at=_later(seconds))
+        with self._write() as connection:
+            return change_job(connection, job, due_at=later(seconds))
 
     def complete(self, job: Job, attributions: Sequence[Attribution]) -> bool:
         """Store a job's results and its end together; False, and nothing, if it is no longer ours."""
 
         def write(connection: Connection, shared: SharedRows) -> bool:
-            if not _change(connection, job, status="done", error=None, finished_at=utc_now(), lease=None):
+            if not change_job(connection, job, status="done", error=None, finished_at=utc_now(), lease=None):
                 return False
             for attribution in attributions:
                 write_attribution_row(connection, shared, job.step_id, attribution)
@@ -302,22 +158,21 @@ class JobQueue:
 
         return self._write_shared(write)
 
-    def fail(self, job: Job, error: str, *, retry: bool = True) -> bool:
-        """Give a job back with what went wrong; False if it is no longer ours.
+    def fail(self, job: Job, error: str, *, retry: bool = True) -> Literal["retried", "dead", "lost"]:
+        """Give a job back with what went wrong; ``lost`` if it is no longer ours.
 
         It waits twice as long after each failure. Without `retry`, or after its last attempt, it
         is dead and keeps the error.
         """
         with self._write() as connection:
-            limit = connection.scalar(select(JobRow.max_attempts).where(JobRow.id == job.id))
-            if limit is None or not retry or job.attempts >= limit:
-                return _change(connection, job, status="dead", error=error, finished_at=utc_now(), lease=None)
-            delay = min(FIRST_DELAY_S * 2 ** (job.attempts - 1), LONGEST_DELAY_S)
-            return _change(connection, job, status="queued", error=error, due_at=_later(delay), lease=None)
+            return fail_job(connection, job, error, retry=retry)
 
     def release(self, job: Job) -> bool:
         """Give a job back untouched, as a worker does that is told to stop; False if not ours."""
-        return self._end(job, status="queued", due_at=utc_now(), attempts=job.attempts - 1, lease=None)
+        with self._write() as connection:
+            return change_job(
+                connection, job, status="queued", due_at=utc_now(), attempts=job.attempts - 1, lease=None
+            )
 
     def retry(self, job_id: str | None = None) -> int:
         """Queue all dead jobs again, or one finished job, as if never tried; return how many."""
@@ -372,20 +227,3 @@ class JobQueue:
         """Return jobs that failed for good, the latest first."""
         with self._read() as reading:
             return dead_jobs(reading, limit)
-
-    def _end(self, job: Job, **values: object) -> bool:
-        with self._write() as connection:
-            return _change(connection, job, **values)
-
-
-def _change(connection: Connection, job: Job, **values: object) -> bool:
-    ours = (JobRow.id == job.id, JobRow.status == "leased", JobRow.lease == job.lease)
-    return connection.execute(update(JobRow).where(*ours).values(**values)).rowcount == 1
-
-
-def _set(connection: Connection, job_id: str, **values: object) -> None:
-    connection.execute(update(JobRow).where(JobRow.id == job_id).values(**values))
-
-
-def _later(seconds: float) -> datetime:
-    return utc_now() + timedelta(seconds=seconds)

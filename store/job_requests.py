@@ -4,18 +4,35 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from flashtrace_agent.defaults import DEFAULT_METHOD
-from flashtrace_agent.errors import StoreError
 from flashtrace_agent.trace import utc_now
 
-from .chains import batches
 from .column_types import compact_json
-from .schema import JobRow, StepRow
+from .schema import JobRow
+from .steps import require_steps
 from .upsert import insert_new
+
+
+class JobOptions(TypedDict, total=False):
+    """How an attribution is wanted, if not as usual.
+
+    Attributes:
+        method: a registered method.
+        hops: hops of the recursion.
+        priority: higher ones are taken first.
+        max_attempts: how often it is tried.
+        check: whether the results are to be checked as well (`flashtrace_agent.check`).
+    """
+
+    method: str
+    hops: int
+    priority: int
+    max_attempts: int
+    check: bool
 
 
 def write_job_rows(
@@ -31,12 +48,26 @@ def write_job_rows(
     review: Mapping[str, Any] | None = None,
 ) -> list[str]:
     """Queue the attribution of stored steps, inside a write transaction; see `JobQueue.enqueue_steps`."""
-    for batch in batches(step_ids):
-        stored = set(connection.scalars(select(StepRow.id).where(StepRow.id.in_(batch))))
-        for step_id in batch:
-            if step_id not in stored:
-                raise StoreError(f"Step {step_id} is not in the store: write the step before queueing it.")
-    rows = [_new_row(each, targets, method, hops, priority, max_attempts, check, review) for each in step_ids]
+    require_steps(connection, step_ids, "write the step before queueing it")
+    now = utc_now()
+    rows = [
+        {
+            "id": job_id(step_id, targets, method=method, hops=hops, check=check, review=review),
+            "step_id": step_id,
+            "targets": None if targets is None else sorted(set(targets)),
+            "method": method,
+            "hop_count": hops,
+            "wants_check": check,
+            "review": None if review is None else dict(review),
+            "priority": priority,
+            "status": "queued",
+            "attempts": 0,
+            "max_attempts": max_attempts,
+            "created_at": now,
+            "due_at": now,
+        }
+        for step_id in step_ids
+    ]
     insert_new(connection, JobRow, rows)
     return [str(row["id"]) for row in rows]
 
@@ -58,31 +89,3 @@ def job_id(
     more = [*(["check"] if check else []), *([dict(review)] if review is not None else [])]
     key = compact_json(["" if review is not None else step_id, wanted, method, hops, *more])
     return hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
-
-
-def _new_row(
-    step_id: str,
-    targets: Sequence[str] | None,
-    method: str,
-    hops: int,
-    priority: int,
-    max_attempts: int,
-    check: bool,
-    review: Mapping[str, Any] | None,
-) -> dict[str, object]:
-    now = utc_now()
-    return {
-        "id": job_id(step_id, targets, method=method, hops=hops, check=check, review=review),
-        "step_id": step_id,
-        "targets": None if targets is None else sorted(set(targets)),
-        "method": method,
-        "hop_count": hops,
-        "wants_check": check,
-        "review": None if review is None else dict(review),
-        "priority": priority,
-        "status": "queued",
-        "attempts": 0,
-        "max_attempts": max_attempts,
-        "created_at": now,
-        "due_at": now,
-    }

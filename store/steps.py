@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from sqlalchemy import Connection, select
 from sqlalchemy.orm import Session
 
+from flashtrace_agent.errors import StoreError
 from flashtrace_agent.message import ToolSchema
 from flashtrace_agent.trace import Fidelity, Step
 
+from .chains import batches
 from .documents import read_documents, write_document
 from .messages import Conversations, write_conversation
 from .schema import StepRow
 from .shared_rows import SharedRows
 from .token_chains import TokenSequences, write_ids
+
+_MOST_TOKENS = 1 << 30
+"""No step has more."""
 
 
 def step_rows(shared: SharedRows, steps: Sequence[Step]) -> list[dict[str, Any]]:
@@ -95,14 +101,28 @@ def read_steps(session: Session, rows: Sequence[StepRow]) -> list[Step]:
     return steps
 
 
+def require_steps(connection: Connection, step_ids: Sequence[str], advice: str) -> None:
+    """Make sure that steps are stored.
+
+    Raises:
+        StoreError: naming one that is not, and what to do.
+    """
+    for batch in batches(step_ids):
+        stored = set(connection.scalars(select(StepRow.id).where(StepRow.id.in_(batch))))
+        for step_id in batch:
+            if step_id not in stored:
+                raise StoreError(f"Step {step_id} is not in the store: {advice}.")
+
+
 def count_tokens(step: Step) -> int | None:
     """Return a model step's prompt and completion tokens: by ids, else as reported, else None."""
     ids = step.token_ids
     if ids is not None:
         return len(ids)
-    if "prompt_tokens" in step.usage or "completion_tokens" in step.usage:
-        return step.usage.get("prompt_tokens", 0) + step.usage.get("completion_tokens", 0)
-    return None
+    reported = [step.usage[name] for name in ("prompt_tokens", "completion_tokens") if name in step.usage]
+    # Whoever reports them may report nonsense, which no column takes.
+    is_count = all(type(count) is int and 0 <= count < _MOST_TOKENS for count in reported)
+    return sum(reported) if reported and is_count else None
 
 
 def _plain_tool(tool: ToolSchema) -> dict[str, object]:

@@ -7,11 +7,11 @@ import hashlib
 from sqlalchemy import Connection, select
 from sqlalchemy.orm import Session
 
-from flashtrace_agent.errors import StoreError
 from flashtrace_agent.trajectory import Trajectory
 
 from .column_types import compact_json
 from .schema import StepRow, TrajectoryRow
+from .steps import require_steps
 from .upsert import insert_or_replace
 
 
@@ -21,8 +21,7 @@ def write_trajectory_row(connection: Connection, trajectory: Trajectory) -> str:
     Raises:
         StoreError: if the step of its target is not stored.
     """
-    if connection.scalar(select(StepRow.id).where(StepRow.id == trajectory.step_id)) is None:
-        raise StoreError(f"Step {trajectory.step_id} is not in the store: write the step first.")
+    require_steps(connection, [trajectory.step_id], "write the step before its trajectories")
     row = {
         "id": trajectory_id(trajectory),
         "step_id": trajectory.step_id,

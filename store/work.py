@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal
 
 from flashtrace_agent.attribution import Attribution
-from flashtrace_agent.errors import FlashTraceError, ModelFileError, UnsupportedModelError
+from flashtrace_agent.errors import FlashTraceError, ModelFileError, StoreError, UnsupportedModelError
 from flashtrace_agent.trace import Step, utc_now
 
-from .job_queue import LEASE_S, Job, JobQueue
+from .heartbeat import repeated
+from .job_leases import LEASE_S, Job
+from .job_queue import JobQueue
 from .store import Store
 
 Explain = Callable[[Step, Job], Sequence[Attribution]]
@@ -53,7 +55,7 @@ def work(
     """Compute jobs, the longest of those taken together first, and yield what became of each.
 
     An error that names its cause (`FlashTraceError`: no such target, sequence too long) ends the
-    job, since trying again would end the same; any other is tried again later.
+    job, since trying again would end the same; any other is tried again later, the store's too.
 
     Args:
         store: holds the queue and the steps.
@@ -111,32 +113,24 @@ def work_on(
 def _do(store: Store, queue: JobQueue, job: Job, explain: Explain) -> Outcome:
     try:
         attributions = explain(store.get_step(job.step_id), job)
+        is_ours = queue.complete(job, attributions)
     except (ModelFileError, UnsupportedModelError):  # nothing is wrong with the job
         raise
+    except StoreError as error:  # the database's trouble may pass
+        return Outcome(job, queue.fail(job, str(error)), str(error))
     except FlashTraceError as error:
-        queue.fail(job, str(error), retry=False)
-        return Outcome(job, "dead", str(error))
+        return Outcome(job, queue.fail(job, str(error), retry=False), str(error))
     except Exception as error:  # noqa: BLE001 - the queue keeps the error and decides
         reason = f"{type(error).__name__}: {error}"
-        queue.fail(job, reason)
-        return Outcome(job, "retried", reason)
-    return Outcome(job, "done" if queue.complete(job, attributions) else "lost")
+        return Outcome(job, queue.fail(job, reason), reason)
+    return Outcome(job, "done" if is_ours else "lost")
 
 
-@contextmanager
-def _held(queue: JobQueue, jobs: Sequence[Job], lease_s: float) -> Iterator[None]:
-    """Extend the leases of `jobs`, which may become fewer, from a second thread."""
-    ended = threading.Event()
+def _held(queue: JobQueue, jobs: Sequence[Job], lease_s: float) -> AbstractContextManager[None]:
+    """Extend the leases of `jobs`, which may become fewer, until the block ends."""
 
     def extend() -> None:
-        while not ended.wait(lease_s / 3):
-            for job in list(jobs):
-                queue.extend(job, lease_s)
+        for job in list(jobs):
+            queue.extend(job, lease_s)
 
-    thread = threading.Thread(target=extend, name="flashtrace-lease", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+    return repeated(extend, every_s=lease_s / 3, name="flashtrace-lease")

@@ -5,7 +5,6 @@ A worker that was killed stops doing so and is not counted any more, so nobody w
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from flashtrace_agent.trace import utc_now
 
+from .heartbeat import repeated
 from .schema import WorkerRow
 from .upsert import insert_or_replace
 
@@ -62,20 +62,11 @@ class Workers:
     def announced(self, name: str, beat_s: float = BEAT_S) -> Iterator[None]:
         """Give signs of life under `name`, from a second thread, until the block ends."""
         started = utc_now()
-        ended = threading.Event()
-
-        def beat() -> None:
-            while not ended.wait(beat_s):
-                self._beat(name, started)
-
         self._beat(name, started)
-        thread = threading.Thread(target=beat, name="flashtrace-beat", daemon=True)
-        thread.start()
         try:
-            yield
+            with repeated(lambda: self._beat(name, started), every_s=beat_s, name="flashtrace-beat"):
+                yield
         finally:
-            ended.set()
-            thread.join()
             with self._write() as connection:
                 connection.execute(delete(WorkerRow).where(WorkerRow.id == name))
 

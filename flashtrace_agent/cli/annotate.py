@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flashtrace_agent.errors import StoreError
 from flashtrace_agent.span import Span
 
 from .console import one_line, open_console, print_json
@@ -47,7 +48,12 @@ def annotate(
     ] = None,
     remove: Annotated[
         str | None,
-        typer.Option("--remove", metavar="ID", help="Take an annotation back.", show_default=False),
+        typer.Option(
+            "--remove",
+            metavar="ID",
+            help="Take an annotation back, by its id or its first characters.",
+            show_default=False,
+        ),
     ] = None,
     as_json: JsonOption = False,
     store: StoreOption = None,
@@ -68,7 +74,7 @@ def annotate(
         if tokens is not None:
             _check_span(tokens, chosen)
         if remove is not None:
-            opened.delete_annotation(remove)
+            opened.delete_annotation(_chosen(opened.annotations(trace.id), remove).id)
         elif says:
             opened.annotate(
                 trace.id,
@@ -86,6 +92,14 @@ def annotate(
         _print_table(trace, found)
     else:
         typer.echo(f"Nothing is said about trace {trace.id}; --label, --score and --note say something.")
+
+
+def _chosen(said: list[Annotation], text: str) -> Annotation:
+    found = [each for each in said if text and each.id.startswith(text)]
+    if len(found) != 1:
+        problem = "is the beginning of several ids" if found else "is none of its annotations"
+        raise StoreError(f"{text!r} {problem}: `annotate TRACE` lists them.")
+    return found[0]
 
 
 def _span(text: str | None) -> Span | None:

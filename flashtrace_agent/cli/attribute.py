@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from flashtrace_agent.defaults import DEFAULT_METHOD
-from flashtrace_agent.errors import TargetError
-from flashtrace_agent.trace import Step
 
-from .console import open_console, print_json
+from .attribute_trace import attribute_trace, queue_trace
+from .console import print_json
 from .options import (
     Dtype,
     DtypeOption,
@@ -20,14 +19,10 @@ from .options import (
     StepOption,
     StoreOption,
     WhereOption,
-    load_attributor,
     open_existing_store,
 )
-from .progress import open_progress
-from .step_choice import choose_step
-
-if TYPE_CHECKING:
-    from flashtrace_agent.store import Store
+from .recipe import Recipe
+from .selection import Cluster, attribute_selection
 
 
 class Engine(StrEnum):
@@ -111,120 +106,19 @@ def attribute(
         raise typer.BadParameter(
             "--check is for one TRACE, computed here: leave out --queue, --where and --all."
         )
+    recipe = Recipe(hops, method, model, dtype)
     with open_existing_store(store) as opened:
-        if trace_id is not None and queue:
-            queued = _queue(opened, trace_id, step, target, hops, method)
-        elif queue:
-            queued = opened.jobs.enqueue_where(where, method=method, hops=hops)
+        if queue:
+            if trace_id is None:
+                queued = opened.jobs.enqueue_where(where, method=method, hops=hops)
+            else:
+                queued = queue_trace(opened, trace_id, step, target, recipe)
+            if as_json:
+                print_json({"queued": queued})
+            else:
+                typer.echo(f"Queued {queued} steps. `flashtrace-agent worker` computes them.")
         elif trace_id is not None:
-            _attribute_trace(opened, trace_id, step, target, hops, method, model, dtype, check, as_json)
-            return
+            attribute_trace(opened, trace_id, step, target, recipe, check=check, as_json=as_json)
         else:
-            from .selection import attribute_selection
-
-            attribute_selection(
-                opened,
-                where,
-                hops=hops,
-                method=method,
-                model=model,
-                dtype=dtype,
-                on_ray=engine is Engine.RAY,
-                address=address,
-                actors=actors,
-                as_json=as_json,
-            )
-            return
-    if as_json:
-        print_json({"queued": queued})
-    else:
-        typer.echo(f"Queued {queued} steps. `flashtrace-agent worker` computes them.")
-
-
-def _queue(
-    opened: Store, trace_id: str, step: str | None, target: list[str] | None, hops: int, method: str
-) -> int:
-    trace = opened.get_trace(trace_id)
-    if target and not step:
-        raise typer.BadParameter("--queue with --target needs --step: not every step has every target.")
-    steps = [choose_step(trace, step)] if step else _attributable(trace.steps, trace.id)
-    return len(opened.jobs.enqueue_steps([each.id for each in steps], target, hops=hops, method=method))
-
-
-def _attribute_trace(
-    opened: Store,
-    trace_id: str,
-    step: str | None,
-    target: list[str] | None,
-    hops: int,
-    method: str,
-    model: str | None,
-    dtype: Dtype,
-    check: bool,
-    as_json: bool,
-) -> None:
-    from flashtrace_agent.explain import explain_step
-
-    from .sources import print_sources
-
-    trace = opened.get_trace(trace_id)
-    steps = [choose_step(trace, step)] if step else _attributable(trace.steps, trace.id)
-    attributor = load_attributor(model, _recorded_model(steps), dtype)
-    found: list[tuple[Step, Any]] = []
-    with open_progress() as progress:
-        for each in progress.track(steps, description="attributing"):
-            # Over a whole trace a step need not have every target; a chosen step must.
-            names = _present(attributor, each, target) if target and not step else target
-            if names is not None and not names:
-                continue
-            for result in explain_step(attributor, each, names, hops=hops, method=method):
-                if check:
-                    result = result.check(attributor)
-                opened.write_attribution(each.id, result)
-                found.append((each, result))
-    if not found:
-        wanted = ", ".join(target) if target else "anything attributable"
-        raise TargetError(f"No step of trace {trace.id} has {wanted}; `show {trace.id}` lists what there is.")
-    if as_json:
-        print_json([{"step": each.id, **_summary(result)} for each, result in found])
-    else:
-        print_sources(open_console(), found)
-
-
-def _attributable(steps: list[Step], trace_id: str) -> list[Step]:
-    known = [step for step in steps if step.kind == "model" and step.token_ids and step.completion_ids]
-    if not known:
-        raise TargetError(
-            f"No model step of trace {trace_id} has token ids; find them with `flashtrace-agent tokenize "
-            f"{trace_id}`, or record with ChatTransformers or ChatVLLM, which know them."
-        )
-    return known
-
-
-def _present(attributor: Any, step: Step, wanted: list[str]) -> list[str]:
-    """Return those of the wanted targets the step has; a span START:END is for one step only."""
-    from flashtrace_agent.prompt.targets import step_targets
-
-    available = step_targets(attributor.tokenizer, step)
-    spans = [name for name in wanted if name[:1].isdigit()]
-    if spans:
-        raise TargetError(f"The span {spans[0]} needs to know its step; add --step.")
-    return [name for name in wanted if name in available]
-
-
-def _recorded_model(steps: list[Step]) -> str | None:
-    names = {step.model for step in steps if step.model}
-    return names.pop() if len(names) == 1 else None
-
-
-def _summary(result: Any) -> dict[str, Any]:
-    return {
-        "target": result.target_name,
-        "text": result.target_text,
-        "method": result.method,
-        "hops": len(result.hops) - 1,
-        "fidelity": result.fidelity,
-        "check": result.checked.to_dict() if result.checked else None,
-        "segments": [share._asdict() for share in result.by_segment() if share.share > 0],
-        "top": [token._asdict() for token in result.top(10)],
-    }
+            cluster = Cluster(address, actors) if engine is Engine.RAY else None
+            attribute_selection(opened, where, recipe, cluster, as_json=as_json)

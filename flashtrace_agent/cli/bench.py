@@ -19,6 +19,8 @@ from .progress import open_progress
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from flashtrace_agent.bench.case import Case
+
 
 def bench(
     model: Annotated[
@@ -61,25 +63,42 @@ def bench(
 
     Rivals are timed in the same run, see --subjects.
     """
-    from flashtrace_agent.bench.case import Case, load_subject_model
-    from flashtrace_agent.bench.measure import interleaved_medians, peak_memory
-    from flashtrace_agent.bench.report import environment, markdown_table, write_results
-    from flashtrace_agent.bench.subjects import SUBJECTS, subjects_named
+    from flashtrace_agent.bench.case import Case
+    from flashtrace_agent.bench.report import markdown_table, write_results
+    from flashtrace_agent.bench.subjects import subjects_named
 
     parsed = [Case.parse(text.strip()) for text in cases.split(",")]
     if output is not None:
         check_folder(output.parent)
-    wanted = subjects_named(subjects)
-    attributor = load_subject_model(model, shape, max(case.prompt + case.generated for case in parsed))
+    where, rows = _measure(parsed, subjects_named(subjects), model, shape, repeats, memory=memory)
+    if output is not None:
+        command = shlex.join(["flashtrace-agent", *sys.argv[1:]])
+        write_results(output, f"Attribution on {where['model']}", command, where, markdown_table(rows))
+    if as_json:
+        print_json({"environment": where, "rows": rows})
+    else:
+        _print(where, rows)
+
+
+def _measure(
+    cases: list[Case], subjects: list[str], model: str, shape: str | None, repeats: int, *, memory: bool
+) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """Return on what was measured, and a row for each case and subject."""
+    from flashtrace_agent.bench.case import load_subject_model
+    from flashtrace_agent.bench.measure import interleaved_medians, peak_memory
+    from flashtrace_agent.bench.report import environment
+    from flashtrace_agent.bench.subjects import SUBJECTS
+
+    attributor = load_subject_model(model, shape, max(case.prompt + case.generated for case in cases))
     rows: list[dict[str, Any]] = []
     # A thread that redraws the bar would take the interpreter from what is being timed.
     with open_progress(auto_refresh=False) as progress:
-        steps = len(wanted) * (repeats + 1 + memory)
-        bar = progress.add_task("measuring", total=steps * len(parsed))
-        for case in parsed:
-            runs = {name: SUBJECTS[name].prepare(attributor, case) for name in wanted}
+        steps = len(subjects) * (repeats + 1 + memory)
+        bar = progress.add_task("measuring", total=steps * len(cases))
+        for case in cases:
+            runs = {name: SUBJECTS[name].prepare(attributor, case) for name in subjects}
             seconds = interleaved_medians(runs, repeats, lambda: _advance(progress, bar))
-            for name in wanted:
+            for name in subjects:
                 peak = 0
                 if memory:
                     peak = peak_memory(model, shape, case, name)
@@ -94,22 +113,20 @@ def bench(
                         "peak_bytes": peak,
                     }
                 )
-    where = environment(attributor.model_name)
-    if output is not None:
-        command = shlex.join(["flashtrace-agent", *sys.argv[1:]])
-        write_results(output, f"Attribution on {where['model']}", command, where, markdown_table(rows))
-    if as_json:
-        print_json({"environment": where, "rows": rows})
-        return
+    return environment(attributor.model_name), rows
+
+
+def _print(where: dict[str, str], rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
+
+    from flashtrace_agent.bench.subjects import SUBJECTS
 
     table = Table("tokens in + out", "subject", "seconds", "× forward", "peak GB")
     for row in rows:
-        memory_text = f"{row['peak_bytes'] / 1e9:.2f}" if row["peak_bytes"] else ""
+        peak = f"{row['peak_bytes'] / 1e9:.2f}" if row["peak_bytes"] else ""
         size = f"{row['prompt']:,} + {row['generated']:,}"
-        table.add_row(
-            size, SUBJECTS[row["subject"]].label, f"{row['seconds']:.3f}", f"{row['ratio']:.2f}", memory_text
-        )
+        label = SUBJECTS[row["subject"]].label
+        table.add_row(size, label, f"{row['seconds']:.3f}", f"{row['ratio']:.2f}", peak)
     console = open_console()
     for fact, value in where.items():
         console.print(f"{fact}: {value}")

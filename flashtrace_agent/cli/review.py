@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,8 +9,9 @@ import typer
 
 from flashtrace_agent.errors import FlashTraceError
 
-from .console import one_line, open_console, print_json
+from .console import open_console, print_json
 from .files import check_folder, write_text
+from .idle_check import IdleCheck
 from .options import (
     Dtype,
     DtypeOption,
@@ -19,10 +19,9 @@ from .options import (
     ModelOption,
     StoreOption,
     WhereOption,
-    load_attributor,
     open_existing_store,
 )
-from .progress import open_progress, waiting
+from .progress import waiting
 
 if TYPE_CHECKING:
     from flashtrace_agent.review import Condition, Report
@@ -105,6 +104,8 @@ def review(
         raise typer.BadParameter(str(error), param_hint="--fail-if") from error
     if compare is not None and prompt_version is not None:
         raise typer.BadParameter("--compare names the versions; leave --prompt-version out.")
+    if compare is not None and compare[0] == compare[1]:
+        raise typer.BadParameter(f"{compare[0]!r} is one version: name two.", param_hint="--compare")
     for path in (html, markdown):
         if path is not None:
             check_folder(path.parent)
@@ -126,9 +127,8 @@ def review(
             comparison = compare_versions(compare, before, chosen, scores)
         report = report_selection(chosen, title=title, threshold=untrusted, comparison=comparison)
         report = report.with_proofs(opened, sample)
-        report = _checked(
-            report, opened, yes=yes, may_ask=not as_json, sample=sample, model=model, dtype=dtype
-        )
+        check = IdleCheck(sample, model, dtype, is_agreed=yes, may_ask=not as_json)
+        report = check.run(report, opened)
     _write(report, html, markdown)
     if as_json:
         print_json(report.to_dict())
@@ -160,50 +160,6 @@ def _require_attributions(selection: Selection, version: str | None) -> None:
             f"None of the {selection.steps} model steps{of_version} can be reviewed ({reasons}): compute "
             "attributions with `flashtrace-agent worker --all`, or count approximate ones with --approximate."
         )
-
-
-def _checked(
-    report: Report, opened: Store, *, yes: bool, may_ask: bool, sample: int, model: str | None, dtype: Dtype
-) -> Report:
-    """Run the model without the candidate lines not checked before, where the user agrees to the cost."""
-    from flashtrace_agent.review.dead_weight import check_cost
-    from flashtrace_agent.review.describe_dead_weight import cost_sentence
-
-    wanted = [number for number, group in enumerate(report.groups) if not group.dead_weight.is_checked]
-    if model is not None and len(wanted) > 1:
-        raise typer.BadParameter("The selection has steps of several models; leave --model out.")
-    for number in wanted:
-        group = report.groups[number]
-        cost = check_cost(group.dead_weight, group.observations, sample)
-        if not cost.runs:
-            continue
-        typer.echo(cost_sentence(group, cost), err=True)
-        if not yes and not (may_ask and sys.stdin.isatty() and typer.confirm("Run it?", err=True)):
-            continue
-        report = _check_group(report, opened, number, sample, model, dtype)
-    return report
-
-
-def _check_group(
-    report: Report, opened: Store, number: int, sample: int, model: str | None, dtype: Dtype
-) -> Report:
-    from flashtrace_agent.review.ablation import Ablator
-    from flashtrace_agent.review.proofs import Proofs
-
-    group = report.groups[number]
-    with open_progress() as progress:
-        # One more for all the lines that passed, at once.
-        bar = progress.add_task("loading the model", total=len(group.dead_weight.candidates) + 1)
-        attributor = load_attributor(model, group.key.model, dtype)
-
-        def tick(line: str) -> None:
-            progress.update(bar, advance=1, description=f"running without {one_line(line, 40)}")
-
-        # What another model than the group's own does proves nothing about that one.
-        own = model is None or model == group.key.model
-        proofs = Proofs(opened, group.key.model, group.observations) if own else None
-        dead = Ablator(attributor, sample, tick, proofs).check(group.dead_weight, group.observations)
-    return report.with_dead_weight(number, dead)
 
 
 def _write(report: Report, html: Path | None, markdown: Path | None) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from flashtrace_agent.errors import FlashTraceError, ModelFileError, UnsupportedModelError
+from flashtrace_agent.errors import FlashTraceError, ModelFileError, StoreError, UnsupportedModelError
 
 from .console import print_json
 from .loaded_model import LoadedModel
-from .options import Dtype
 from .progress import open_progress
+from .recipe import Recipe
 
 if TYPE_CHECKING:
     from flashtrace_agent.store import Store
@@ -25,29 +26,34 @@ Outcome = tuple[str, list[Any], str]
 """A step's id, its attributions, and why there are none."""
 
 
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A Ray cluster: its address, None for one started here; its actors, None for one a GPU."""
+
+    address: str | None
+    actors: int | None
+
+
 def attribute_selection(
-    opened: Store,
-    where: str | None,
-    *,
-    hops: int,
-    method: str,
-    model: str | None,
-    dtype: Dtype,
-    on_ray: bool,
-    address: str | None,
-    actors: int | None,
-    as_json: bool,
+    opened: Store, where: str | None, recipe: Recipe, cluster: Cluster | None, *, as_json: bool
 ) -> None:
     """Attribute what a filter finds and is not attributed yet, and say what came of it.
+
+    Args:
+        opened: the store.
+        where: only traces this filter finds; None for all.
+        recipe: how.
+        cluster: where; None for here.
+        as_json: say it as JSON.
 
     Raises:
         FlashTraceError: naming the first failures, once the rest is done and written.
     """
-    step_ids = list(opened.jobs.unattributed(where, method=method))
-    if on_ray and step_ids:
-        outcomes = _on_ray(opened, step_ids, hops, method, model, dtype, address, actors)
+    step_ids = list(opened.jobs.unattributed(where, method=recipe.method))
+    if cluster is not None and step_ids:
+        outcomes = _on_ray(opened, step_ids, recipe, cluster)
     else:
-        outcomes = _here(opened, step_ids, hops, method, model, dtype)
+        outcomes = _here(opened, step_ids, recipe)
     failed: list[str] = []
     done = written = 0
     pending: list[tuple[str, Any]] = []
@@ -60,11 +66,11 @@ def attribute_selection(
                 pending += [(step_id, attribution) for attribution in attributions]
                 done += not error
                 if number % _BATCH == 0:
-                    written += len(opened.write_attributions(pending))
-                    pending.clear()
+                    written += _write(opened, pending, failed)
+                    pending = []
                 progress.update(bar, completed=number)
     finally:  # also what was computed before an interruption
-        written += len(opened.write_attributions(pending))
+        written += _write(opened, pending, failed)
     if as_json:
         print_json({"steps": done, "attributions": written, "failed": failed})
     else:
@@ -73,45 +79,45 @@ def attribute_selection(
         raise FlashTraceError(f"{len(failed)} steps failed, so look at why ({'; '.join(failed[:3])}).")
 
 
-def _here(
-    opened: Store, step_ids: list[str], hops: int, method: str, model: str | None, dtype: Dtype
-) -> Iterator[Outcome]:
+def _write(opened: Store, items: list[tuple[str, Any]], failed: list[str]) -> int:
+    """Write attributions and return how many; what cannot be written is noted and costs no other."""
+    try:
+        return len(opened.write_attributions(items))
+    except StoreError as error:  # as where a step was deleted meanwhile
+        if len(items) > 1:
+            return sum(_write(opened, [item], failed) for item in items)
+        failed.append(f"step {items[0][0]}: {error}")
+        return 0
+
+
+def _here(opened: Store, step_ids: list[str], recipe: Recipe) -> Iterator[Outcome]:
     from flashtrace_agent.explain import explain_step
 
-    loaded = LoadedModel(model, dtype)
+    loaded = LoadedModel(recipe.model, recipe.dtype)
     for step_id in step_ids:
-        step = opened.get_step(step_id)
         try:
-            yield step_id, explain_step(loaded.for_step(step), step, hops=hops, method=method), ""
+            step = opened.get_step(step_id)
+            attributor = loaded.for_step(step)
+            yield step_id, explain_step(attributor, step, hops=recipe.hops, method=recipe.method), ""
         except (ModelFileError, UnsupportedModelError):
             raise
         except FlashTraceError as error:
             yield step_id, [], str(error)
 
 
-def _on_ray(
-    opened: Store,
-    step_ids: list[str],
-    hops: int,
-    method: str,
-    model: str | None,
-    dtype: Dtype,
-    address: str | None,
-    actors: int | None,
-) -> Iterator[Outcome]:
+def _on_ray(opened: Store, step_ids: list[str], recipe: Recipe, cluster: Cluster) -> Iterator[Outcome]:
     from flashtrace_agent.integrations.ray_data import explain_on_ray
     from flashtrace_agent.models import DEFAULT_MODEL
 
     logging.disable(logging.CRITICAL)  # Ray logs stack traces; what fails is told in one sentence
-    chosen = model or opened.get_step(step_ids[0]).model or DEFAULT_MODEL
     for found in explain_on_ray(
         opened.url,
         step_ids,
-        model=chosen,
-        dtype=dtype.value,
-        hops=hops,
-        method=method,
-        address=address,
-        actors=actors,
+        model=recipe.model or opened.get_step(step_ids[0]).model or DEFAULT_MODEL,
+        dtype=recipe.dtype.value,
+        hops=recipe.hops,
+        method=recipe.method,
+        address=cluster.address,
+        actors=cluster.actors,
     ):
         yield found.step_id, list(found.attributions), found.error

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 
+from flashtrace_agent.store import Store
 from flashtrace_agent.trace import Trace
 
-from .conftest import Run
+from .conftest import START, Run
 
 
 def test_something_is_said_and_listed(run: Run, trace: Trace) -> None:
@@ -26,13 +27,17 @@ def test_something_is_said_and_listed(run: Run, trace: Trace) -> None:
     assert "label" not in json.loads(run("list", "--json").stdout)[0]
 
 
-def test_it_is_taken_back(run: Run, trace: Trace) -> None:
-    """By its id."""
+def test_it_is_taken_back(run: Run, trace: Trace, store_url: str) -> None:
+    """By its id or its beginning, and of this trace only."""
     (said,) = json.loads(run("annotate", trace.id, "--score", "1", "--json").stdout)
     assert said["who"]
-    assert json.loads(run("annotate", trace.id, "--remove", said["id"], "--json").stdout) == []
-    again = run("annotate", trace.id, "--remove", said["id"])
-    assert (again.exit_code, "No annotation has the id" in again.stderr) == (1, True)
+    with Store(store_url) as store:
+        store.write_trace(Trace("other", "", START))
+    other = run("annotate", "other", "--remove", said["id"])
+    assert (other.exit_code, "is none of its annotations" in other.stderr) == (1, True)
+    assert json.loads(run("annotate", trace.id, "--remove", said["id"][:20], "--json").stdout) == []
+    assert run("annotate", trace.id, "--remove", said["id"]).exit_code == 1
+    assert run("annotate", trace.id, "--remove", "").exit_code == 1
 
 
 def test_wrong_usage_is_refused(run: Run, trace: Trace) -> None:

@@ -123,6 +123,7 @@ def test_wrong_usage_is_exit_code_2(run: Run, store_url: str) -> None:
     fill(store_url, versions())
     assert run("review", "--fail-if", "nonsense > 1").exit_code == 2
     assert run("review", "--compare", "v1", "v2", "--prompt-version", "v1").exit_code == 2
+    assert run("review", "--compare", "v1", "v1").exit_code == 2
     assert run("review", "--last", "0").exit_code == 2
 
 

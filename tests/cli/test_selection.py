@@ -84,6 +84,28 @@ def test_a_selection_is_computed_and_goes_on_where_it_stopped(
         ]
 
 
+def test_steps_that_are_deleted_meanwhile_cost_no_other(
+    run: Run, steps: list[Step], explained: list[str], store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One while it is computed, one before it is read."""
+    first, second, third = (step.id for step in steps)
+    with Store(store_url) as store:
+        store.write_steps([replace(step, model="m0") for step in steps])
+
+    def load(*_: object) -> None:
+        with Store(store_url) as store:
+            store.delete_steps([first, second])
+
+    monkeypatch.setattr("flashtrace_agent.cli.loaded_model.load_attributor", load)
+    outcome = run("attribute", "--all")
+    assert (outcome.exit_code, explained) == (1, [first, third])
+    assert "2 steps failed" in outcome.stderr
+    assert f"step {second}: No step has an id" in outcome.stderr
+    assert f"step {first}: Step {first} is not in the store" in outcome.stderr
+    with Store(store_url) as store:
+        assert len(store.get_attributions(third)) == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

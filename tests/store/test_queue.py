@@ -7,8 +7,10 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sqlalchemy import event
 
@@ -97,7 +99,7 @@ def test_only_the_holder_of_the_lease_may_end_a_job(store: Store) -> None:
     (taken,) = store.jobs.lease("quick")
     assert taken.attempts == 2
     assert not store.jobs.complete(late, explain(step, late))
-    assert not store.jobs.fail(late, "late")
+    assert store.jobs.fail(late, "late") == "lost"
     assert not store.jobs.extend(late)
     assert not store.jobs.release(late)
     assert store.get_attributions(step.id) == []
@@ -114,7 +116,7 @@ def test_a_failed_job_backs_off_and_ends_dead_with_its_error(store: Store) -> No
     for number in range(3):
         (job,) = store.jobs.lease("me")
         before = time.time()
-        assert store.jobs.fail(job, f"error {number}")
+        assert store.jobs.fail(job, f"error {number}") == ("dead" if number == 2 else "retried")
         due = store.jobs.next_due()
         waits.append(None if due is None else round(due.timestamp() - before))
         assert store.jobs.lease("me") == []
@@ -192,6 +194,49 @@ def test_work_gives_up_what_cannot_succeed_and_retries_the_rest(store: Store) ->
         (flaky.id, "retried", "MemoryError: out of memory"),
         (flaky.id, "done", None),
     ]
+
+
+def test_the_stores_own_trouble_is_tried_again(store: Store) -> None:
+    """A database that was away for a moment does not end a job for good."""
+    (step,) = record(store)
+    store.jobs.enqueue(step.id, max_attempts=2)
+
+    def explain_without_a_store(step: Step, job: Job) -> list[Attribution]:
+        raise StoreError("The store was held by another process: try again.")
+
+    results = []
+    for outcome in work(store, explain_without_a_store, worker="me", stop=threading.Event(), watch=False):
+        results.append(outcome.result)
+        make_due(store)
+    assert results == ["retried", "dead"]
+
+
+def test_results_that_cannot_be_stored_cost_the_job_not_the_worker(store: Store) -> None:
+    """Else every worker that takes it would end."""
+    first, second = record(store, 2)
+    store.jobs.enqueue(first.id, max_attempts=1, priority=1)
+    store.jobs.enqueue(second.id)
+
+    def explain_oddly(step: Step, job: Job) -> list[Attribution]:
+        (found,) = explain(step, job)
+        return [replace(found, scores=found.scores * np.nan) if step.id == first.id else found]
+
+    outcomes = list(work(store, explain_oddly, worker="me", stop=threading.Event(), watch=False))
+    assert [outcome.result for outcome in outcomes] == ["dead", "done"]
+    assert "no finite numbers" in str(store.jobs.dead()[0].error)
+
+
+def test_a_job_whose_step_is_deleted_meanwhile_is_lost(store: Store) -> None:
+    """There is nothing to fail."""
+    (step,) = record(store)
+    store.jobs.enqueue(step.id)
+
+    def delete_then_fail(step: Step, job: Job) -> list[Attribution]:
+        store.delete_trace(step.trace_id)
+        raise TargetError("There is no such target.")
+
+    outcomes = work(store, delete_then_fail, worker="me", stop=threading.Event(), watch=False)
+    assert [outcome.result for outcome in outcomes] == ["lost"]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ModelFileError("no model")])

@@ -33,7 +33,7 @@ def test_what_was_written_is_read(store: Store) -> None:
     trace = make_trace()
     step = make_model_step(trace)
     found = traced(trace, step)
-    with pytest.raises(StoreError, match="write the step first"):
+    with pytest.raises(StoreError, match="write the step before"):
         store.write_trajectory(found)
     store.write_trace(trace)
     store.write_step(step)

@@ -8,7 +8,9 @@ from datetime import timedelta
 
 import pytest
 
+from flashtrace_agent.errors import StoreError
 from flashtrace_agent.store import Store, workers
+from flashtrace_agent.store.heartbeat import repeated
 from flashtrace_agent.store.work import work
 
 from .test_queue import explain, record
@@ -38,6 +40,22 @@ def test_signs_of_life_follow_each_other(store: Store) -> None:
             if worker.seen_at > worker.started_at or time.monotonic() > deadline:
                 break
         assert worker.seen_at > worker.started_at
+
+
+def test_a_missed_beat_is_not_the_last(caplog: pytest.LogCaptureFixture) -> None:
+    """A database that is away for a while must not cost a worker its lease and its name."""
+    beats: list[int] = []
+    beaten = threading.Event()
+
+    def beat() -> None:
+        beats.append(len(beats))
+        if len(beats) == 1:
+            raise StoreError("The store was held by another process.")
+        beaten.set()
+
+    with repeated(beat, every_s=0.01, name="flashtrace-lease"):
+        assert beaten.wait(60)
+    assert caplog.messages == ["flashtrace-lease: The store was held by another process."]
 
 
 def test_a_silent_worker_counts_as_ended(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
