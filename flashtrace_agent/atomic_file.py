@@ -19,6 +19,8 @@ def replace_file(path: Path) -> Iterator[TextIO]:
     Raises:
         FlashTraceError: if it cannot be written; what was at `path` is still there then.
     """
+    if path.is_dir():
+        raise FlashTraceError(f"{path} is a folder: give the name of a file in it.")
     partial = path.with_name(path.name + ".partial")
     try:
         try:

@@ -41,6 +41,8 @@ class AblationPart:
         part = cls(**data)
         if len(bytes.fromhex(part.id)) != 16 or not bytes.fromhex(part.key):
             raise ValueError(f"{part.id!r} or {part.key!r} is no digest")
+        if part.steps < 1:
+            raise ValueError(f"a proof cannot be on {part.steps} steps")
         return part
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -37,11 +38,12 @@ def write_attribution_row(
     """Store an attribution of a step, inside a write transaction, and return its id.
 
     Raises:
-        StoreError: if the step is not stored.
+        StoreError: if the step is not stored, or a segment's share is no number.
     """
     trace_id = connection.scalar(_TRACE_OF_STEP, {"id": step_id})
     if trace_id is None:
         raise StoreError(f"Step {step_id} is not in the store: write the step before its attributions.")
+    require_finite(attribution)
     hops = [pack_scores(hop.scores) for hop in attribution.hops]
     scores = pack_scores(attribution.scores)
     # Shares of the scores as they will be read, so that a copy of the store states the same.
@@ -143,6 +145,19 @@ def summarize(attribution: Attribution) -> dict[str, Any]:
         "check": attribution.checked.to_dict() if attribution.checked else None,
         "fidelity": str(attribution.fidelity),
     }
+
+
+def require_finite(attribution: Attribution) -> None:
+    """Make sure that an attribution's shares are numbers that can be compared.
+
+    Raises:
+        StoreError: if one is not.
+    """
+    if not all(math.isfinite(share) for _, share in attribution.by_segment()):
+        raise StoreError(
+            f"The shares of the target {attribution.target_name!r} are no finite numbers: "
+            "compute it with a model in bfloat16 or float32."
+        )
 
 
 def asked_hops(attribution: Attribution) -> int:

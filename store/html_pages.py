@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 from flashtrace_agent.atomic_file import replace_files
 from flashtrace_agent.html import markup
@@ -24,7 +25,7 @@ def export_html(store: Store, folder: Path, where: str | None = None, tick: Tick
     with replace_files(folder) as partial, (partial / "index.html").open("w", encoding="utf-8") as index:
         index.write(_INDEX_BEGINS)
         for whole in store.whole_traces(where):
-            name = f"{whole.trace.id}.html"
+            name = f"{quote(whole.trace.id, safe='')}.html"  # an imported id may be ../../anything
             page = render_trace_html(whole.trace, whole.attributions, whole.annotations)
             (partial / name).write_text(page, encoding="utf-8")
             index.write("".join(_row(whole.trace, name)) + "\n")
@@ -38,7 +39,7 @@ def export_html(store: Store, folder: Path, where: str | None = None, tick: Tick
 
 
 def _row(trace: Trace, name: str) -> Iterator[str]:
-    yield f'<tr><td><a href="{markup(name)}">{markup(trace.name or trace.id)}</a></td>'
+    yield f'<tr><td><a href="{markup(quote(name))}">{markup(trace.name or trace.id)}</a></td>'
     for cell in (trace.status, f"{trace.started_at:%Y-%m-%d %H:%M}", f"{len(trace.steps)} steps"):
         yield f"<td>{markup(cell)}</td>"
     yield "</tr>"

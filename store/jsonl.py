@@ -18,11 +18,15 @@ from typing import Any
 from flashtrace_agent.annotation import Annotation
 from flashtrace_agent.atomic_file import replace_file
 from flashtrace_agent.attribution import Attribution
-from flashtrace_agent.errors import StoreError
+from flashtrace_agent.errors import FlashTraceError, StoreError
+from flashtrace_agent.trace import Fidelity, Step
 from flashtrace_agent.trajectory import Trajectory
 
 from .ablations import AblationPart
+from .attributions import require_finite
 from .column_types import compact_json
+from .damage import UNREADABLE
+from .field_types import check_fields
 from .job_list import JobState
 from .job_requests import job_id
 from .plain import step_from_dict, step_to_dict, trace_from_dict, trace_to_dict
@@ -175,6 +179,7 @@ def _read_lines(path: Path, lines: Iterator[bytes], tick: Tick) -> Iterator[Whol
     _check_header(path, header)
     tick(len(header))
     counts = Counts()
+    ids: set[str] = set()
     whole: WholeTrace | None = None
     for number, line in enumerate(lines, 2):
         tick(len(line))
@@ -186,54 +191,88 @@ def _read_lines(path: Path, lines: Iterator[bytes], tick: Tick) -> Iterator[Whol
             if "end" in record:
                 if Counts(**record["end"]) != counts:
                     raise ValueError("its counts disagree")
+                if any(more.strip() for more in lines):
+                    raise ValueError("something comes after the end")
                 return
             if "trace" in record:
-                whole = WholeTrace(trace_from_dict(record["trace"]))
+                trace = trace_from_dict(record["trace"])
+                check_fields(trace)
+                _note(ids, f"trace {trace.id}")
+                whole = WholeTrace(trace)
             elif whole is None:
                 raise ValueError("it begins without a trace")
+            elif "step" in record:
+                _note(ids, f"step {_take_step(whole, record['step']).id}")
             else:
                 _take(whole, record)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, StoreError) as error:
+        except (*UNREADABLE, FlashTraceError) as error:
             raise StoreError(f"{path} is damaged at line {number} ({error}): export it again.") from error
     raise StoreError(f"{path} ends too early: it was cut short, so export it again.")
 
 
+def _note(ids: set[str], name: str) -> None:
+    if name in ids:
+        raise ValueError(f"the {name} comes twice")
+    ids.add(name)
+
+
+def _take_step(whole: WholeTrace, data: Mapping[str, Any]) -> Step:
+    step = step_from_dict(data)
+    check_fields(step)
+    if step.trace_id != whole.trace.id:
+        raise ValueError(f"the step is of the trace {step.trace_id}")
+    whole.trace.steps.append(step)
+    whole.attributions[step.id] = []
+    return step
+
+
 def _take(whole: WholeTrace, record: Mapping[str, Any]) -> None:
     """Add what a line holds to the trace it comes after, to which it must belong."""
-    trace = whole.trace
-    if "step" in record:
-        step = step_from_dict(record["step"])
-        if step.trace_id != trace.id:
-            raise ValueError(f"the step is of the trace {step.trace_id}")
-        trace.steps.append(step)
-        whole.attributions[step.id] = []
-        return
+    owner = whole.trace.id
+    found: Annotation | Trajectory | JobState | AblationPart | Attribution
     if "annotation" in record:
-        annotation = Annotation.from_dict(record["annotation"])
+        found = annotation = Annotation.from_dict(record["annotation"])
         owner, step_id = annotation.trace_id, annotation.step_id
         whole.annotations.append(annotation)
     elif "trajectory" in record:
-        trajectory = Trajectory.from_dict(record["trajectory"])
+        found = trajectory = Trajectory.from_dict(record["trajectory"])
         owner, step_id = trajectory.trace_id, trajectory.step_id
         whole.trajectories.append(trajectory)
     elif "job" in record:
-        job = JobState.from_dict(record["job"])
-        same = job_id(
-            job.step_id, job.targets, method=job.method, hops=job.hops, check=job.check, review=job.review
-        )
-        if job.id != same:
-            raise ValueError(f"the job {job.id} is not what it says")
+        found = job = _job(record["job"])
         owner, step_id = job.trace_id, job.step_id
         whole.jobs.append(job)
     elif "ablation" in record:
-        part = AblationPart.from_dict(record["ablation"])
-        owner, step_id = trace.id, part.step_id
+        found = part = AblationPart.from_dict(record["ablation"])
+        step_id = part.step_id
         whole.ablations.append(part)
     else:
-        owner, step_id = trace.id, record["of"]
-        whole.attributions[step_id].append(Attribution.from_dict(record["attribution"]))
-    if owner != trace.id or (step_id is not None and step_id not in whole.attributions):
-        raise ValueError(f"it is of a step {step_id} that trace {trace.id} has not")
+        step_id = record["of"]
+        found = _attribution(record["attribution"])
+        whole.attributions[step_id].append(found)
+    check_fields(found)
+    if owner != whole.trace.id or (step_id is not None and step_id not in whole.attributions):
+        raise ValueError(f"it is of a step {step_id} that trace {whole.trace.id} has not")
+
+
+def _job(data: Mapping[str, Any]) -> JobState:
+    job = JobState.from_dict(data)
+    same = job_id(
+        job.step_id, job.targets, method=job.method, hops=job.hops, check=job.check, review=job.review
+    )
+    if job.id != same:
+        raise ValueError(f"the job {job.id} is not what it says")
+    return job
+
+
+def _attribution(data: Mapping[str, Any]) -> Attribution:
+    found = Attribution.from_dict(data)
+    shapes = {found.scores.shape, *(hop.scores.shape for hop in found.hops)}
+    if shapes != {found.input_ids.shape} or found.input_ids.shape != (len(found.tokens),):
+        raise ValueError("its tokens and scores differ in number")
+    require_finite(found)
+    Fidelity(found.fidelity)
+    return found
 
 
 def _check_header(path: Path, line: bytes) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from flashtrace_agent.trace import Trace
 
 from .conftest import Run
@@ -18,6 +20,17 @@ def test_traces_move_to_another_store(run: Run, trace: Trace, tmp_path: Path) ->
     assert run("import", str(path), "--store", other).stdout.startswith("Read 1 traces, 3 steps")
     shown = [run("show", trace.id, "--json", *more).stdout for more in ((), ("--store", other))]
     assert json.loads(shown[0]) == json.loads(shown[1])
+
+
+def test_a_folder_is_no_file(run: Run, trace: Trace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sentence says what to give; pages go into the folder at hand."""
+    monkeypatch.chdir(tmp_path)
+    for file_format in ("jsonl", "otlp"):
+        for folder in (".", "..", "/", str(tmp_path)):
+            result = run("export", "--format", file_format, "-o", folder)
+            assert (result.exit_code, "is a folder: give the name of a file" in result.stderr) == (1, True)
+    assert run("export", "--format", "html", "-o", ".").exit_code == 0
+    assert (tmp_path / "index.html").exists()
 
 
 def test_parquet_needs_a_folder(run: Run, trace: Trace, tmp_path: Path) -> None:

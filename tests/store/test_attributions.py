@@ -164,3 +164,16 @@ def test_arrays_are_compact() -> None:
     scores = (generator.exponential(size=4000) ** 4).astype(np.float32)
     assert len(pack_ids(ids)) <= 3 * ids.size
     assert len(pack_scores(scores)) <= 2.0 * scores.size
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_shares_that_are_no_numbers_are_refused(store: Store, odd: float) -> None:
+    """No filter could compare them, and no JSON hold them."""
+    step = make_model_step(make_trace())
+    store.write_step(step)
+    good = make_attribution(step.token_ids or [])
+    scores = good.scores.copy()
+    scores[3] = odd
+    with pytest.raises(StoreError, match="'tool_name' are no finite numbers"):
+        store.write_attribution(step.id, replace(good, scores=scores))
+    assert store.get_attributions(step.id) == []

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import json
-from collections.abc import Callable
+import math
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from flashtrace_agent.errors import FlashTraceError, StoreError
 from flashtrace_agent.message import Message
+from flashtrace_agent.span import Span
 from flashtrace_agent.store import Store, jsonl
 from flashtrace_agent.store.html_pages import export_html
 from flashtrace_agent.store.jsonl import export_jsonl, import_jsonl
 from flashtrace_agent.store.parquet import export_parquet
+from flashtrace_agent.trajectory import Edge, Node, Trajectory
 
 from .examples import make_attribution, make_model_step, make_tool_step, make_trace
 from .test_sharing import dump
@@ -168,6 +177,9 @@ def test_a_filter_chooses_what_is_exported(filled: Store, tmp_path: Path) -> Non
         (lambda lines: [*lines[:3], lines[3][:40], *lines[4:]], "is damaged at line 4"),
         (lambda lines: [*lines[:2], '{"step": {"id": 1}}', *lines[3:]], "is damaged at line 3"),
         (lambda lines: [*lines[:2], "[]", *lines[3:]], "is damaged at line 3"),
+        (lambda lines: [*lines[:3], *lines[2:]], "is damaged at line 4 .the step .* comes twice"),
+        (lambda lines: [*lines[:-1], *lines[1:]], "is damaged at line .* comes twice"),
+        (lambda lines: lines * 2, "is damaged at line .*something comes after the end"),
         (lambda lines: [lines[0].replace("3", "4"), *lines[1:]], "has the format 4, this version knows 3"),
         (lambda lines: [lines[0], *lines[2:]], "is damaged at line 2 .it begins without a trace"),
         (lambda lines: [*lines[:2], *(line.replace('"of":"', '"of":"x') for line in lines[2:])],
@@ -190,6 +202,83 @@ def test_a_damaged_file_writes_nothing(filled: Store, tmp_path: Path, damage: ob
         with pytest.raises(StoreError, match=sentence):
             import_jsonl(other, path)
         assert other.list_traces() == []
+
+
+ODD = (
+    *(None, 5, -1, 2**70, 1.5, math.nan, True, "x", "", "a\0", "\ud800", [], ["x"], [[]], {}, {"a": 1}),
+    *("9999-01-01T00:00:00", "0001-01-01T00:00:00+14:00"),
+)
+GONE = object()
+
+
+def places(value: object) -> Iterator[list[str | int]]:
+    """Yield the way to every value inside one; of a long list, to its first two items."""
+    inside: list[tuple[str | int, object]] = []
+    if isinstance(value, dict):
+        inside = list(value.items())
+    elif isinstance(value, list):
+        inside = list(enumerate(value[:2]))
+    for key, inner in inside:
+        yield [key]
+        yield from ([key, *rest] for rest in places(inner))
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, object]]:
+    """Return the lines of an export with one of everything."""
+    folder = tmp_path_factory.mktemp("records")
+    with other_store(folder) as store:
+        trace = make_trace()
+        store.write_trace(trace)
+        step = make_model_step(trace, prompt_ids=[1, 2, 3], completion_ids=[4, 5])
+        store.write_steps([step, make_tool_step(trace, 1, step)])
+        store.write_attribution(step.id, make_attribution(step.token_ids or []))
+        store.annotate(trace.id, who="ada", step_id=step.id, span=Span(0, 2), label="bad", score=1.0)
+        store.jobs.enqueue(step.id, ["answer"])
+        ends = (
+            Node("a", "target", "x", step.id, 1.0, 0.0, False),
+            Node("b", "system", "s", None, 1.0, 0.0, True),
+        )
+        edges = (Edge("b", "a", 1.0, "words"),)
+        store.write_trajectory(Trajectory(trace.id, step.id, "answer", "x", ends, edges))
+        store.write_ablation("00" * 16, {step.id: {"drop": 0.5}})
+        export_jsonl(store, folder / "traces.jsonl")
+    return [json.loads(line) for line in (folder / "traces.jsonl").read_text().splitlines()]
+
+
+@given(data=st.data())
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_stands_in_a_file_is_sound_or_refused(
+    records: list[dict[str, object]], empty_file: Path, data: st.DataObject
+) -> None:
+    """One value is replaced or missing; then either all of it is stored, and sound, or nothing."""
+    changed = copy.deepcopy(records)
+    number = data.draw(st.integers(1, len(records) - 2))
+    *way, last = data.draw(st.sampled_from(list(places(records[number]))))
+    holder: Any = changed[number]
+    for key in way:
+        holder = holder[key]
+    odd = data.draw(st.sampled_from([*ODD, GONE]))
+    if odd is GONE:
+        del holder[last]
+    else:
+        holder[last] = odd
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "traces.jsonl"
+        path.write_text("".join(f"{json.dumps(record)}\n" for record in changed))
+        shutil.copyfile(empty_file, Path(folder) / "other.db")
+        with other_store(Path(folder)) as store:
+            refused = ""
+            try:
+                import_jsonl(store, path)
+            except StoreError as error:
+                refused = str(error)
+            assert bool(refused) == ("is damaged at line" in refused) == (not store.list_traces()), refused
+            assert store.check() == []
+            export_jsonl(store, path)
+            list(store.attributed_steps())
+            store.delete_traces([summary.id for summary in store.list_traces()])
+            assert not any(store.describe()["rows"].values())
 
 
 def test_a_file_that_is_not_there(store: Store, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import html
 import re
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -52,6 +53,17 @@ def test_what_was_said_stays_text(folder: Path) -> None:
         assert (
             "http" not in re.sub(r"http-equiv|https?://www\.w3\.org", "", page) or path.name != "index.html"
         )
+
+
+def test_an_id_cannot_leave_the_folder(tmp_path: Path) -> None:
+    """A file that was imported may call its trace anything."""
+    with Store(f"sqlite:///{tmp_path}/traces.db") as store:
+        store.write_trace(replace(make_trace(), id="../../out & in"))
+        export_html(store, tmp_path / "a" / "pages")
+    assert {path.name for path in tmp_path.iterdir() if path.suffix != ".db"} == {"a"}
+    pages = {path.name for path in (tmp_path / "a" / "pages").iterdir()}
+    (link,) = re.findall('href="(.*?)"', (tmp_path / "a" / "pages" / "index.html").read_text("utf-8"))
+    assert pages == {"index.html", unquote(html.unescape(link))}
 
 
 def test_a_page_shows_the_run(folder: Path) -> None:
