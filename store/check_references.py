@@ -47,8 +47,6 @@ def reference_problems(session: Session) -> Iterator[Problem]:
     )
     for step_id in session.scalars(unfindable):
         yield Problem("steps", step_id, "full-text search does not find its trace by its messages")
-    # The reverse may be: a step written again leaves its former messages linked. Search passes over traces
-    # that are gone.
     strangers = (
         select(AnnotationRow.id)
         .join(StepRow, StepRow.id == AnnotationRow.step_id)

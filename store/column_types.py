@@ -16,6 +16,9 @@ _MICROSECOND = timedelta(microseconds=1)
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
+_LONGEST_NAME = 1200
+"""Bytes of a name that count. PostgreSQL refuses index entries over 2,704; one holds two names and an id."""
+
 Id = String().with_variant(String(collation="C"), "postgresql")
 """An id. Byte order on PostgreSQL too, so that prefixes are ranges and pages follow time."""
 
@@ -35,6 +38,14 @@ def compact_json(value: Any) -> str:
 def storable(text: str) -> str:
     """Return `text` with the characters no database stores in text (NUL, lone surrogates) replaced."""
     return _UNSTORABLE.sub("�", text)
+
+
+def indexable(text: str) -> str:
+    """Return `text` as `Name` stores it: storable, and cut where indexes end."""
+    text = storable(text)
+    if len(text) <= _LONGEST_NAME // 4:
+        return text
+    return text.encode()[:_LONGEST_NAME].decode(errors="ignore")
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -124,3 +135,13 @@ class Label(TypeDecorator[str]):
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """Return the text with unstorable characters replaced."""
         return None if value is None else storable(value)
+
+
+class Name(Label):
+    """A label that is indexed; longer ones are cut, as the name of a tool that a model made up may be."""
+
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Return the text as it is stored."""
+        return None if value is None else indexable(value)

@@ -36,8 +36,8 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from flashtrace_agent.errors import StoreError
 
 from .database import explained_errors
-from .full_text import INDEX_TABLE, add_words
-from .schema import Base, MessageNumberRow, MessageRow
+from .full_text import INDEX_TABLE, rebuild_index
+from .schema import Base
 
 Tick = Callable[[str, int], None]
 """Called with a table and how many more of its rows are copied, then with `VERIFIED` and how many are."""
@@ -82,12 +82,10 @@ def copy_rows(source: Engine, target: Connection, tick: Tick) -> str:
     if any(count_rows(target).values()):
         raise StoreError("The target holds something already: give the URL of a new or empty store.")
     with source.connect() as reading, _chains_in_any_order(target):
-        if reading.dialect.name == "postgresql":
-            reading.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
         read = {
             table.name: _copy_table(reading, target, table, tick) for table in Base.metadata.sorted_tables
         }
-    _index_words(target, tick)
+    rebuild_index(target, lambda messages: tick(INDEX_TABLE, messages))
     if target.dialect.name == "postgresql":
         target.execute(
             text(
@@ -160,17 +158,3 @@ def _chains_in_any_order(target: Connection) -> Iterator[None]:
     yield
     for constraint in own:
         target.execute(AddConstraint(constraint))
-
-
-def _index_words(target: Connection, tick: Tick) -> None:
-    query = (
-        select(MessageNumberRow.id, MessageRow.body)
-        .join(MessageRow, MessageRow.digest == MessageNumberRow.digest)
-        .order_by(MessageNumberRow.id)
-        .limit(_BATCH)
-    )
-    last = 0
-    while page := target.execute(query.where(MessageNumberRow.id > last)).all():
-        add_words(target, [(row.id, row.body) for row in page])
-        last = page[-1].id
-        tick(INDEX_TABLE, len(page))

@@ -15,6 +15,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 
 from flashtrace_agent.errors import StoreError
 
+from .migrate import VERSION_TABLE
+
 BUSY_TIMEOUT_S = 30
 """How long a SQLite writer waits for its turn."""
 
@@ -53,8 +55,12 @@ def explained_errors(url: str) -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise StoreError(_explain(url, str(error.orig))) from error
+    except sqlite3.Error as error:  # VACUUM and backups are asked of the driver
+        raise StoreError(_explain(url, str(error))) from error
     except StatementError as error:  # a value that its column type refused
         raise StoreError(f"A value cannot be stored: {error.orig}") from error
+    except (OverflowError, RecursionError, UnicodeError) as error:  # a value that the driver refused
+        raise StoreError(f"A value cannot be stored: {error}") from error
     except SQLAlchemyError as error:
         raise StoreError(f"The store {shown_url(url)} failed: {error}") from error
 
@@ -118,13 +124,20 @@ def _use_wal(connection: sqlite3.Connection) -> None:
     deadline = time.monotonic() + BUSY_TIMEOUT_S
     while True:
         try:
-            if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            is_wal = connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+            if not is_wal and not _is_another_programs(connection):
                 connection.execute("PRAGMA journal_mode = WAL")
             return
         except sqlite3.OperationalError as error:
             if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
+
+
+def _is_another_programs(connection: sqlite3.Connection) -> bool:
+    """Tell whether a file is to be left as it is; `current_revision` tells the user."""
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    return bool(tables) and VERSION_TABLE not in tables
 
 
 def _begin(connection: Connection) -> None:

@@ -7,16 +7,14 @@ chains, as far back as nothing else continues them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, func, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import Connection, delete, exists, select
+from sqlalchemy.orm import InstrumentedAttribute
 
 from flashtrace_agent.errors import StoreError
 
 from .chains import Link, batches, past_of
 from .full_text import forget_messages, unlink_trace
-from .maintenance import used_bytes
 from .schema import (
     AttributionRow,
     DocumentRow,
@@ -46,47 +44,6 @@ _ATTRIBUTION_REFERENCES: tuple[Reference, ...] = (
     (DocumentRow, AttributionRow.settings_digest),
 )
 _REFERENCES = _STEP_REFERENCES + _ATTRIBUTION_REFERENCES
-
-
-@dataclass(frozen=True, slots=True)
-class DeletionPlan:
-    """What would be deleted: ids of traces, oldest first, and what belongs to them."""
-
-    ids: list[str]
-    steps: int
-    attributions: int
-
-
-def plan_deletion(session: Session, where: ColumnElement[bool] | None, max_bytes: int | None) -> DeletionPlan:
-    """Return which traces to delete.
-
-    Args:
-        session: to read.
-        where: only traces that meet this condition.
-        max_bytes: only the oldest, until the store takes no more than this. How much a trace
-            frees is estimated by its number of steps, since traces share what they have in common.
-    """
-    steps = select(func.count()).where(StepRow.trace_id == TraceRow.id).scalar_subquery()
-    attributions = (
-        select(func.count())
-        .select_from(AttributionRow)
-        .join(StepRow, StepRow.id == AttributionRow.step_id)
-        .where(StepRow.trace_id == TraceRow.id)
-        .scalar_subquery()
-    )
-    query = select(TraceRow.id, steps, attributions).order_by(TraceRow.id)
-    rows = session.execute(query if where is None else query.where(where)).all()
-    if max_bytes is not None:
-        used = used_bytes(session)
-        weight = session.scalar(select(func.count()).select_from(StepRow)) or 0
-        weight += session.scalar(select(func.count()).select_from(TraceRow)) or 0
-        excess = (used - max_bytes) / max(used, 1) * weight
-        chosen = 0
-        while chosen < len(rows) and excess > 0:
-            excess -= 1 + rows[chosen][1]
-            chosen += 1
-        rows = rows[:chosen]
-    return DeletionPlan([row[0] for row in rows], sum(row[1] for row in rows), sum(row[2] for row in rows))
 
 
 def delete_trace_rows(connection: Connection, trace_id: str) -> None:
@@ -122,12 +79,23 @@ def _delete_steps(connection: Connection, trace_id: str, step_ids: Sequence[str]
         # Their attributions, trajectories, jobs and annotations go with them.
         connection.execute(delete(StepRow).where(StepRow.id.in_(batch)))
     add_shares(connection, trace_id, summaries_of(connection, trace_id))
+    drop_unneeded(connection, trace_id, referred)
+
+
+def drop_unneeded(
+    connection: Connection, trace_id: str, referred: Mapping[type[Shared], Iterable[str]]
+) -> None:
+    """Delete what steps of a trace referred to and nothing needs any more, inside a write transaction.
+
+    Messages that other traces still hold stay, but search finds this one by them no more.
+    """
+    heads = set(referred.get(MessageRow, ()))
     left = select(StepRow.input_digest, StepRow.output_digest).where(StepRow.trace_id == trace_id)
-    still = past_of(connection, MessageRow, {head for heads in connection.execute(left) for head in heads})
-    unlink_trace(connection, trace_id, past_of(connection, MessageRow, referred[MessageRow]).keys() - still)
+    still = past_of(connection, MessageRow, {head for pair in connection.execute(left) for head in pair})
+    unlink_trace(connection, trace_id, past_of(connection, MessageRow, heads).keys() - still)
     for row_type in (MessageRow, TokenChunkRow, TextChunkRow):
-        _sweep_chains(connection, row_type, referred[row_type])
-    _sweep_documents(connection, referred[DocumentRow])
+        _sweep_chains(connection, row_type, referred.get(row_type, ()))
+    _sweep_documents(connection, referred.get(DocumentRow, ()))
 
 
 def _sweep_chains(connection: Connection, row_type: type[Link], heads: Iterable[str]) -> None:

@@ -60,11 +60,18 @@ class FilterError(StoreError):
 
     def __init__(self, text: str, position: int, sentence: str) -> None:
         shown = "".join(char if char.isprintable() else " " for char in text)
-        before = sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in shown[:position])
+        before = sum(map(_columns, shown[:position]))
         super().__init__(
             f"The filter is wrong at character {position + 1}: {sentence}\n  {shown}\n  {' ' * before}^"
         )
         self.position = position
+
+
+def _columns(char: str) -> int:
+    """Return how many columns of a terminal a character takes."""
+    if unicodedata.combining(char):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ steps that continue it took 700 ms for a common word in 20,000 steps, this takes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -48,6 +48,11 @@ _REMOVE = {
     "sqlite": text("INSERT INTO message_words (message_words, rowid, words) VALUES ('delete', :id, :words)"),
     "postgresql": text("DELETE FROM message_words WHERE id = :id"),
 }
+_CLEAR = {
+    "sqlite": text("INSERT INTO message_words (message_words) VALUES ('delete-all')"),
+    "postgresql": text("DELETE FROM message_words"),
+}
+_PAGE = 1000
 
 _NUMBERS = select(MessageNumberRow.id, MessageNumberRow.digest).where(
     MessageNumberRow.digest.in_(bindparam("digests", expanding=True))
@@ -74,6 +79,27 @@ def add_words(connection: Connection, messages: Sequence[tuple[int, Mapping[str,
     """Index the words of messages under their numbers, which ascend: FTS5 takes them fastest so."""
     rows = [{"id": number, "words": " ".join(message_words(body))} for number, body in messages]
     connection.execute(_ADD[connection.dialect.name], rows)
+
+
+def rebuild_index(connection: Connection, tick: Callable[[int], None] = lambda messages: None) -> None:
+    """Index the words of every message anew, inside a write transaction.
+
+    Args:
+        connection: where all messages have their numbers.
+        tick: told of how many more messages are indexed.
+    """
+    connection.execute(_CLEAR[connection.dialect.name])
+    query = (
+        select(MessageNumberRow.id, MessageRow.body)
+        .join(MessageRow, MessageRow.digest == MessageNumberRow.digest)
+        .order_by(MessageNumberRow.id)
+        .limit(_PAGE)
+    )
+    last = 0
+    while page := connection.execute(query.where(MessageNumberRow.id > last)).all():
+        add_words(connection, [(row.id, row.body) for row in page])
+        last = page[-1].id
+        tick(len(page))
 
 
 def link_traces(

@@ -63,20 +63,22 @@ def backup(engine: Engine, path: Path) -> None:
     """
     if engine.dialect.name != "sqlite":
         raise StoreError("A PostgreSQL store is backed up by its own tools: use pg_dump.")
+    if path.exists():
+        raise StoreError(f"{path} exists already: choose another file for the backup.")
+    partial = path.with_name(path.name + ".partial")  # what a killed backup leaves must not look like one
     try:
-        path.open("xb").close()
-    except FileExistsError as error:
-        raise StoreError(f"{path} exists already: choose another file for the backup.") from error
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written ({error.strerror}): choose another file.") from error
-    try:
-        with engine.connect() as connection, closing(sqlite3.connect(path)) as target:
+        partial.open("wb").close()
+        with engine.connect() as connection, closing(sqlite3.connect(partial)) as target:
             source = connection.connection.driver_connection
             assert isinstance(source, sqlite3.Connection)
             source.backup(target)
+        partial.rename(path)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written ({error.strerror}): choose another file.") from error
     except sqlite3.Error as error:
-        path.unlink()
         raise StoreError(f"The backup to {path} failed ({error}): nothing was kept of it.") from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def vacuum(engine: Engine) -> None:

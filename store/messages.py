@@ -35,7 +35,7 @@ def write_conversation(
     history = [*messages] if output is None else [*messages, output]
     try:
         identities = _identities(history, shared.identities)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise StoreError(f"A message cannot be stored as JSON ({error}): give plain values.") from error
     digests = _storage_digests(history, identities)
     shared.need_chain(

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, String, column, inspect, select, table, text
 
 from flashtrace_agent.errors import StoreError
 
-SCHEMA_REVISION = "0012"
+SCHEMA_REVISION = "0013"
 """The newest migration in `migrations/versions`; a test compares the two."""
 
 VERSION_TABLE = "flashtrace_agent_schema"

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Double, ForeignKey, Index, MetaData, false, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from .column_types import Blob, Digest, Id, Json, Label, UtcTime
+from .column_types import Blob, Digest, Id, Json, Label, Name, UtcTime
 
 OPEN_JOBS = "status IN ('queued', 'leased')"
 HAS_ERROR = "error IS NOT NULL"
@@ -37,12 +37,12 @@ class TraceRow(Base):
     __tablename__ = "traces"
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
-    name: Mapped[str] = mapped_column(Label)
+    name: Mapped[str] = mapped_column(Name)
     started_at: Mapped[datetime] = mapped_column(UtcTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcTime)
     status: Mapped[str] = mapped_column(Label)
-    session: Mapped[str | None] = mapped_column(Label)
-    prompt_version: Mapped[str | None] = mapped_column(Label)
+    session: Mapped[str | None] = mapped_column(Name)
+    prompt_version: Mapped[str | None] = mapped_column(Name)
     error: Mapped[Any] = mapped_column(Json, nullable=True)
     extra: Mapped[Any] = mapped_column(Json, nullable=True)
     steps: Mapped[int] = mapped_column(server_default=text("0"))
@@ -70,7 +70,7 @@ class FacetRow(Base):
 
     trace_id: Mapped[str] = mapped_column(Id, ForeignKey("traces.id", ondelete="CASCADE"), primary_key=True)
     field: Mapped[str] = mapped_column(Label, primary_key=True)
-    value: Mapped[str] = mapped_column(Label, primary_key=True)
+    value: Mapped[str] = mapped_column(Name, primary_key=True)
     first_at: Mapped[datetime] = mapped_column(UtcTime)
 
     __table_args__ = (Index(None, "field", "value", "trace_id"), {"sqlite_with_rowid": False})
@@ -83,7 +83,7 @@ class TagRow(Base):
 
     trace_id: Mapped[str] = mapped_column(Id, ForeignKey("traces.id", ondelete="CASCADE"), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)
-    tag: Mapped[str] = mapped_column(Label)
+    tag: Mapped[str] = mapped_column(Name)
 
     __table_args__ = (Index(None, "tag", "trace_id"),)
 
@@ -171,13 +171,13 @@ class StepRow(Base):
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     trace_id: Mapped[str] = mapped_column(Id, ForeignKey("traces.id", ondelete="CASCADE"))
     kind: Mapped[str] = mapped_column(Label)
-    name: Mapped[str] = mapped_column(Label)
+    name: Mapped[str] = mapped_column(Name)
     started_at: Mapped[datetime] = mapped_column(UtcTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcTime)
     parent_id: Mapped[str | None] = mapped_column(Id)
     status: Mapped[str] = mapped_column(Label)
     tokens: Mapped[int | None]
-    model: Mapped[str | None] = mapped_column(Label)
+    model: Mapped[str | None] = mapped_column(Name)
     fidelity: Mapped[str | None] = mapped_column(Label)
     fidelity_reason: Mapped[str] = mapped_column(Label)
     finish_reason: Mapped[str | None] = mapped_column(Label)
@@ -276,8 +276,8 @@ class ShareRow(Base):
 
     __tablename__ = "trace_shares"
 
-    segment: Mapped[str] = mapped_column(Label, primary_key=True)
-    target: Mapped[str] = mapped_column(Label, primary_key=True)
+    segment: Mapped[str] = mapped_column(Name, primary_key=True)
+    target: Mapped[str] = mapped_column(Name, primary_key=True)
     trace_id: Mapped[str] = mapped_column(Id, primary_key=True)
     least: Mapped[float] = mapped_column(Double)
     most: Mapped[float] = mapped_column(Double)

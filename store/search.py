@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -14,7 +13,7 @@ from sqlalchemy.orm import Session
 from .chains import batches
 from .full_text import messages_with_words
 from .schema import MessageNumberRow, MessageRow, MessageTraceRow, TraceRow
-from .words import word_places
+from .words import message_parts, word_places
 
 SNIPPET = 160
 """Characters of a snippet, about."""
@@ -94,7 +93,7 @@ def search_messages(
 
 
 def _match(body: Mapping[str, Any], words: set[str]) -> Match:
-    candidates = [(part, text, list(_places(text, words))) for part, text in _parts(body)]
+    candidates = [(part, text, list(_places(text, words))) for part, text in message_parts(body)]
     part, text, places = max(candidates, key=lambda item: len({word for _, _, word in item[2]}))
     start, end = _window(text, places)
     before, after = "…" if start else "", "…" if end < len(text) else ""
@@ -103,15 +102,6 @@ def _match(body: Mapping[str, Any], words: set[str]) -> Match:
     shift = len(before) - start
     highlights = [(s + shift, e + shift) for s, e, _ in places if start <= s and e <= end]
     return Match(str(body.get("role", "")), part, before + piece + after, highlights)
-
-
-def _parts(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    yield "content", body.get("content") or ""
-    yield "reasoning", body.get("reasoning") or ""
-    for call in body.get("tool_calls", ()):
-        arguments = call["arguments"]
-        shown = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-        yield "tool_call", f"{call['name']} {shown}"
 
 
 def _places(text: str, words: set[str]) -> Iterator[tuple[int, int, str]]:

@@ -73,6 +73,10 @@ class SharedRows:
         """Tell whether a digest or the id of a trace is known to be stored, for which `met` takes them."""
         return key in self._memory
 
+    def forget(self) -> None:
+        """Remember nothing that was stored before: some of it is stored no more."""
+        self._memory.clear()
+
     def need_chain(
         self, row_type: type[Link], digests: Sequence[str], columns: Callable[[int], Mapping[str, Any]]
     ) -> None:

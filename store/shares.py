@@ -16,7 +16,7 @@ from sqlalchemy import Connection, case, delete, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from .chains import batches
-from .column_types import storable
+from .column_types import indexable
 from .schema import AttributionRow, ShareRow, StepRow
 
 ANY = ""
@@ -93,7 +93,7 @@ def wrong_shares(connection: Connection) -> Iterator[str]:
         stored: dict[str, dict[tuple[str, str], Range]] = {}
         for trace_id in batch:
             expected = ranges(summaries_of(connection, trace_id))
-            keys = list(expected)
+            keys = list(expected) or [(ANY, ANY)]
             found: dict[tuple[str, str], Range] = stored.setdefault(trace_id, {})
             for start in range(0, len(keys), 200):
                 key = tuple_(ShareRow.segment, ShareRow.target).in_(keys[start : start + 200])
@@ -106,7 +106,7 @@ def wrong_shares(connection: Connection) -> Iterator[str]:
 
 def _beginnings(name: str) -> list[str]:
     """Return `name` and its beginnings before each ``:`` and ``#``."""
-    name = storable(name)
+    name = indexable(name)
     return [name[:end] for end in range(1, len(name)) if name[end] in ":#"] + ([name] if name else [])
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import BindParameter, Connection, bindparam, text
 
 from .chains import batches
-from .column_types import Label, UtcTime, storable
+from .column_types import Name, UtcTime, indexable
 
 FIDELITY_ORDER = ("approximate", "rendered", "exact")
 """Lowest first."""
@@ -56,7 +56,7 @@ _ADD_FACET = text(
     "VALUES (:trace_id, :field, :value, :first_at) "
     "ON CONFLICT (trace_id, field, value) "
     "DO UPDATE SET first_at = excluded.first_at WHERE excluded.first_at < trace_facets.first_at"
-).bindparams(bindparam("value", type_=Label()), bindparam("first_at", type_=UtcTime()))
+).bindparams(bindparam("value", type_=Name()), bindparam("first_at", type_=UtcTime()))
 _LOCK = text("SELECT id FROM traces WHERE id IN :ids ORDER BY id FOR NO KEY UPDATE").bindparams(_OF_TRACES)
 
 _STORED_FACETS = "SELECT trace_id, field, value, first_at FROM trace_facets"
@@ -87,7 +87,7 @@ def add_to_totals(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> 
             sums |= {"rank": FIDELITY_ORDER.index(row["fidelity"]), "fidelity": row["fidelity"]}
         value = row["name"] if row["kind"] == "tool" else row["model"]
         if value is not None:
-            key = (trace_id, row["kind"], storable(value))
+            key = (trace_id, row["kind"], indexable(value))
             facets[key] = min(started, facets.get(key, started))
     connection.execute(_ADD, [added[trace_id] for trace_id in sorted(added)])
     if facets:

@@ -11,6 +11,7 @@ from flashtrace_agent.errors import StoreError
 from flashtrace_agent.trace import Step, Trace
 
 from .chains import batches
+from .column_types import storable
 from .schema import FacetRow, StepRow, TagRow, TraceRow
 from .shared_rows import SharedRows
 from .steps import read_steps
@@ -159,12 +160,14 @@ def resolve_id(session: Session, row_type: type[TraceRow] | type[StepRow], text:
     noun = "trace" if row_type is TraceRow else "step"
     if not text:
         raise StoreError(f"Give a {noun} id, or its first characters.")
-    if session.scalar(select(row_type.id).where(row_type.id == text)) is not None:
+    if text != storable(text):  # no id holds what no text can
+        found: list[str] = []
+    elif session.scalar(select(row_type.id).where(row_type.id == text)) is not None:
         return text
-    in_range = (row_type.id >= text, row_type.id < text + "\U0010ffff")
-    found = list(
-        session.scalars(select(row_type.id).where(*in_range).order_by(row_type.id).limit(_CANDIDATES + 1))
-    )
+    else:
+        begins = (row_type.id >= text, row_type.id < text + "\U0010ffff")
+        query = select(row_type.id).where(*begins).order_by(row_type.id).limit(_CANDIDATES + 1)
+        found = list(session.scalars(query))
     if not found:
         raise StoreError(
             f"No {noun} has an id that begins with {text!r}: `flashtrace-agent list` shows what is there."

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Self, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import Pool
@@ -40,6 +40,9 @@ class Transactions:
         self.url = url
         self._engine = open_engine(url, create=create)
         self._writer = self._engine.execution_options(writes=True)
+        self._reader = self._engine
+        if self._engine.dialect.name == "postgresql":  # SQLite's transactions see one state anyway
+            self._reader = self._engine.execution_options(isolation_level="REPEATABLE READ")
         # Threads of one process queue here; SQLite would let them poll for the file's lock.
         self._write_lock = threading.RLock()
         self._memory = Memory()
@@ -89,6 +92,7 @@ class Transactions:
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
+        """Open a transaction that is stored if the block ends well; SQLite's writers take turns."""
         with explained_errors(self.url), self._write_lock, self._writer.begin() as connection:
             yield connection
 
@@ -112,6 +116,14 @@ class Transactions:
 
     @contextmanager
     def _read(self) -> Iterator[Session]:
+        """Open a session that sees the store as it is at its first question, whatever is written then."""
         shown = shown_url(self.url)
-        with explained_errors(self.url), damage_explained(shown), Session(self._engine) as session:
+        with explained_errors(self.url), damage_explained(shown), Session(self._reader) as session:
             yield session
+
+    def _condition(self, where: str | None) -> ColumnElement[bool] | None:
+        if where is None:
+            return None
+        from .filter_sql import filter_condition  # only where it is used: listings must open quickly
+
+        return filter_condition(where, self._engine.dialect.name)

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Session
 
 from .damage import damage_explained
 from .database import explained_errors, shown_url
-from .deletion import DeletionPlan, delete_step_rows, delete_trace_rows, plan_deletion
+from .deletion import delete_step_rows, delete_trace_rows
+from .deletion_plan import DeletionPlan, plan_deletion
 from .maintenance import backup, describe, dropped_steps, vacuum
 from .schema import TraceRow
 from .traces import resolve_id
@@ -28,6 +28,16 @@ class Upkeep(Transactions):
         """Return which traces a filter finds to delete; with `max_bytes`, only the oldest too many."""
         with self._read() as reading:
             return plan_deletion(reading, self._condition(where), max_bytes)
+
+    def plan_deletion_of(self, id_or_prefix: str) -> DeletionPlan:
+        """Return what deleting one trace would take; others whose ids begin with its own stay.
+
+        Raises:
+            StoreError: if no trace or several have an id that begins so.
+        """
+        with self._read() as reading:
+            trace_id = resolve_id(reading, TraceRow, id_or_prefix)
+            return plan_deletion(reading, TraceRow.id == trace_id, None)
 
     def delete_trace(self, id_or_prefix: str) -> str:
         """Delete a trace and every message, chunk and document only it referred to; return its id."""
@@ -104,16 +114,9 @@ class Upkeep(Transactions):
             damage_explained(shown_url(self.url)),
             target._write() as connection,
         ):
-            return copy_rows(self._engine, connection, tick)
+            return copy_rows(self._reader, connection, tick)
 
     def vacuum(self) -> None:
         """Give unused space back to the system."""
         with explained_errors(self.url), self._write_lock:
             vacuum(self._engine)
-
-    def _condition(self, where: str | None) -> ColumnElement[bool] | None:
-        if where is None:
-            return None
-        from .filter_sql import filter_condition  # only where it is used: listings must open quickly
-
-        return filter_condition(where, self._engine.dialect.name)

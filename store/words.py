@@ -7,6 +7,7 @@ scripts without spaces each character is a word.
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,11 @@ _WORD = re.compile(
 )
 _LONGEST = 64
 """Characters of a word that count; what is longer is data, not speech."""
+
+_SEARCHED = 250_000
+"""Characters of a message that are searched: PostgreSQL takes no more than a megabyte of words."""
+
+_ESCAPE = re.compile(r"\\(u[0-9a-f]{4}|.)")
 
 
 def words_of(text: str) -> list[str]:
@@ -38,11 +44,21 @@ def word_places(text: str) -> Iterator[tuple[int, int, str]]:
 
 
 def message_words(body: Mapping[str, Any]) -> list[str]:
-    """Return the words of a message as stored: content, reasoning, and the calls it makes."""
-    parts = [body.get("content") or "", body.get("reasoning") or ""]
+    """Return the words of a message as stored, as far as it is searched."""
+    return words_of("\n".join(text for _, text in message_parts(body))[:_SEARCHED])
+
+
+def message_parts(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what a message says: ``content``, ``reasoning`` and each ``tool_call``, with its text."""
+    yield "content", body.get("content") or ""
+    yield "reasoning", body.get("reasoning") or ""
     for call in body.get("tool_calls", ()):
-        parts += [str(call["name"]), str(call["arguments"])]
-    return words_of("\n".join(parts))
+        arguments = call["arguments"]
+        if not isinstance(arguments, str):
+            # Without escapes: the n of an escaped line break is no part of the word after it.
+            written = json.dumps(arguments, ensure_ascii=False)
+            arguments = _ESCAPE.sub(lambda escape: escape[1] if escape[1] in '"\\' else "\n", written)
+        yield "tool_call", f"{call['name']} {arguments}"
 
 
 def _fold(text: str) -> str:

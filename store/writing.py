@@ -8,12 +8,13 @@ from sqlalchemy import Connection
 
 from flashtrace_agent.trace import Step
 
+from .replacing import replace_steps
 from .schema import StepRow
 from .shared_rows import SharedRows
 from .steps import step_rows
-from .totals import add_to_totals, refresh_totals
+from .totals import add_to_totals
 from .traces import ensure_trace_rows
-from .upsert import insert_new, insert_or_replace
+from .upsert import insert_new
 
 
 def write_steps(connection: Connection, shared: SharedRows, steps: Sequence[Step]) -> None:
@@ -26,5 +27,4 @@ def write_steps(connection: Connection, shared: SharedRows, steps: Sequence[Step
     if insert_new(connection, StepRow, rows) == len(rows):
         add_to_totals(connection, rows)
     else:  # some replace earlier versions, which counted
-        insert_or_replace(connection, StepRow, rows)
-        refresh_totals(connection, [step.trace_id for step in steps])
+        replace_steps(connection, shared, rows)

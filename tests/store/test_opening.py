@@ -134,6 +134,21 @@ def test_an_older_store_is_upgraded_with_its_content(store_url: str) -> None:
         assert store.check() == []
 
 
+def test_words_are_indexed_anew(store: Store, store_url: str) -> None:
+    """Those of calls were wrong before version 0013."""
+    step = make_model_step(make_trace())
+    store.write_step(step)
+    with store._write() as connection:
+        connection.exec_driver_sql("INSERT INTO message_words (message_words) VALUES ('delete-all')")
+        connection.exec_driver_sql("INSERT INTO message_words (rowid, words) VALUES (1, 'nsofas')")
+        connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '0012'")
+    store.close()
+    with Store(store_url) as store:
+        assert store.list_traces(where="text ~ nsofas") == []
+        assert len(store.list_traces(where="text ~ sofas")) == 1
+        assert store.check() == []
+
+
 def test_a_store_from_a_newer_version_is_refused(store: Store, store_url: str) -> None:
     """Nothing is changed in it."""
     store.close()
@@ -147,14 +162,15 @@ def test_a_store_from_a_newer_version_is_refused(store: Store, store_url: str) -
 
 
 def test_another_programs_database_is_refused(tmp_path: Path) -> None:
-    """Nothing is added to it."""
+    """Nothing is added to it, and not a byte of it changes."""
     path = tmp_path / "other.db"
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE recipes (title TEXT)")
+    before = path.read_bytes()
     with pytest.raises(StoreError, match=r"belongs to another program .*'recipes'.* choose another"):
         Store(f"sqlite:///{path}")
-    with sqlite3.connect(path) as connection:
-        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("recipes",)]
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:

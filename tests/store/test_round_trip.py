@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -12,10 +13,12 @@ from hypothesis import strategies as st
 
 from flashtrace_agent.errors import StoreError
 from flashtrace_agent.message import Message, ToolCall
+from flashtrace_agent.segment import Segment
+from flashtrace_agent.span import Span
 from flashtrace_agent.store import Store
 from flashtrace_agent.trace import Step
 
-from .examples import SOFAS, START, make_model_step, make_tool_step, make_trace
+from .examples import SOFAS, START, make_attribution, make_model_step, make_tool_step, make_trace
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
@@ -104,6 +107,53 @@ def test_unusual_steps_come_back(store: Store, fields: dict[str, Any]) -> None:
     step = make_model_step(make_trace(), **fields)
     store.write_step(step)
     assert store.get_step(step.id) == step
+
+
+def test_a_long_name_is_cut_where_indexes_end(store: Store) -> None:
+    """Whatever a model called a tool, and whoever named the run: the rest is stored, and found by them."""
+    names = "".join(random.Random(0).choices("abcdefghij\N{GRINNING FACE}", k=20_000))
+    trace = make_trace(name=names[:5000], session=names[5000:9000], tags=[names[9000:]], prompt_version=names)
+    store.write_trace(trace)
+    model = make_model_step(trace, model=names[:7000])
+    tool = replace(make_tool_step(trace, 1, model), name=names[3000:])
+    store.write_steps([model, tool])
+    segments = (Segment(names, Span(0, 703)),)
+    found = make_attribution(model.token_ids or [], target_name=names, segments=segments)
+    store.write_attribution(model.id, found)
+    read = store.get_trace(trace.id)
+    assert trace.name.startswith(read.name)
+    assert len(read.name.encode()) in range(1197, 1201)
+    for where in (f"name = '{trace.name}' and tool = '{tool.name}'", f"segment '{names}' share > 0.5"):
+        assert [each.id for each in store.list_traces(where=where)] == [trace.id]
+    assert store.get_attributions(model.id)[0].target_name == names
+    assert store.check() == []
+
+
+def test_reported_counts_that_are_none_do_not_count(store: Store) -> None:
+    """They are kept as they came; no column takes them."""
+    trace = make_trace()
+    for number, count in enumerate((2**70, -1, 1.5, "many", None, True)):
+        step = make_model_step(trace, number, prompt_ids=None, usage={"prompt_tokens": count})
+        store.write_step(step)
+        assert store.get_step(step.id).usage == step.usage
+    (summary,) = store.list_traces()
+    assert (summary.steps, summary.tokens) == (6, 0)
+    assert store.check() == []
+
+
+def test_a_value_that_no_database_takes_says_so(store: Store) -> None:
+    """In one sentence, and nothing is half-written."""
+    trace = make_trace()
+    for odd in (replace(trace, id="\ud800"), replace(trace, started_at=datetime.max)):
+        with pytest.raises(StoreError, match="A value cannot be stored"):
+            store.write_trace(odd)
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    call = ToolCall("", "dig", {"x": deep})
+    with pytest.raises(StoreError, match="cannot be stored"):
+        store.write_step(make_model_step(trace, output=Message("assistant", tool_calls=(call,))))
+    assert store.list_traces() == []
 
 
 def test_unstorable_characters_in_a_name_are_replaced(store: Store) -> None:

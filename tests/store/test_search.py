@@ -74,6 +74,27 @@ def test_many_matches_of_a_trace_are_counted(store: Store) -> None:
     assert found.more == 2
 
 
+def test_a_call_is_searched_as_it_was_meant(store: Store) -> None:
+    """Line breaks and quotes in an argument are no part of its words."""
+    text = 'first\nsecond "third"\tC:\\fourth \x07fifth'
+    call = ToolCall("c", "mail", {"text": text, "copy": None})
+    store.write_step(make_model_step(make_trace(), output=Message("assistant", "", tool_calls=(call,))))
+    for word in ("second", "third", "fourth", "fifth", "copy"):
+        (found,) = store.search(word)
+        assert [marked(match) for match in found.matches] == [[word]]
+    assert store.search("nsecond") == []
+    assert store.check() == []
+
+
+def test_a_long_message_is_searched_from_its_beginning(store: Store) -> None:
+    """More words than PostgreSQL indexes are no reason to lose a step."""
+    words = [f"w{number:07}" for number in range(200_000)]
+    store.write_step(make_model_step(make_trace(), input=[Message("tool", " ".join(words))]))
+    assert len(store.search("w0000007 w0020000")) == 1
+    assert store.search("w0199999") == []
+    assert store.check() == []
+
+
 TEXTS = st.text(st.sampled_from("abß İﬁ検索é\u0301-_ \n.1"), max_size=300)
 
 

@@ -117,3 +117,10 @@ def test_wrong_shares_are_a_problem(store: Store, damage: str) -> None:
     with store._write() as connection:
         connection.execute(text(damage))
     assert [problem.row for problem in store.check()] == [step.trace_id]
+
+
+def test_shares_of_nothing_are_a_problem(store: Store) -> None:
+    """As of a trace that is gone, which no attribution vouches for."""
+    with store._write() as connection:
+        connection.execute(text("INSERT INTO trace_shares VALUES ('', '', 'gone', 0, 0, 1)"))
+    assert [problem.row for problem in store.check()] == ["gone"]
