@@ -61,15 +61,14 @@ def delete(
             "Give either a TRACE, or --where, --older-than, --max-size or several of them."
         )
     if older_than is not None:
-        if not _AGE.fullmatch(older_than):
-            raise typer.BadParameter(f"{older_than!r} is no age; write one as in 30d or 12h.")
-        where = f"before {older_than}" + (f" and ({where})" if where else "")
+        where = _older(older_than, where)
     limit = None if max_size is None else _bytes(max_size)
     with open_existing_store(store) as opened:
-        if trace_id is not None:
-            where = f"trace = '{opened.get_trace(trace_id).id}'"
         with waiting("looking for what would go"):
-            plan = opened.plan_deletion(where, max_bytes=limit)
+            if trace_id is not None:
+                plan = opened.plan_deletion_of(trace_id)
+            else:
+                plan = opened.plan_deletion(where, max_bytes=limit)
         for each in plan.ids[:_SHOWN]:
             typer.echo(each)
         if len(plan.ids) > _SHOWN:
@@ -84,15 +83,28 @@ def delete(
                 batch = plan.ids[start : start + _BATCH]
                 opened.delete_traces(batch)
                 tick(len(batch))
+        typer.echo(f"Deleted {what}.")
         if plan.ids:
             with waiting("giving space back"):
                 opened.vacuum()
-        freed = (before - opened.describe()["bytes"]) / 1e6
-    typer.echo(f"Deleted {what}; {freed:,.1f} MB are free again.")
+            freed = (before - opened.describe()["bytes"]) / 1e6
+            typer.echo(f"{freed:,.1f} MB are free again.")
+
+
+def _older(age: str, where: str | None) -> str:
+    """Return the filter for traces older than an age, of those another filter finds."""
+    from flashtrace_agent.store.filter_syntax import parse_filter
+
+    if not _AGE.fullmatch(age):
+        raise typer.BadParameter(f"{age!r} is no age; write one as in 30d or 12h.")
+    if where is None:
+        return f"before {age}"
+    parse_filter(where)  # by itself: a parenthesis too many must not open the one it is put in
+    return f"before {age} and ({where})"
 
 
 def _bytes(text: str) -> int:
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)b?", text.strip().lower())
+    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,3})?)\s*([kmgt]?)b?", text.strip().lower())
     if match is None:
         raise typer.BadParameter(f"{text!r} is no size; write one as in 500MB or 2GB.")
     return int(float(match[1]) * _UNITS[match[2]])

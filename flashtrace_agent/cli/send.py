@@ -64,16 +64,22 @@ def send(
     provider = TracerProvider(id_generator=RepeatableIds(), shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(made))
     traces = spans = 0
+    empty: list[str] = []
     with open_existing_store(store) as opened:
         for trace_id in trace_ids or _found(opened, where):
             sent = send_summaries(opened, trace_id, provider, dashboard=dashboard)
             if sent:
                 _deliver(exporter, made)
                 traces, spans = traces + 1, spans + sent
+            else:
+                empty.append(trace_id)
     exporter.shutdown()
     typer.echo(f"Sent {spans} summaries of {traces} traces.")
-    if not spans:
-        typer.echo("Only traces that came as OpenTelemetry spans and have attributions can be sent.")
+    if trace_ids and empty:
+        raise FlashTraceError(
+            f"Nothing of {', '.join(empty)} can be sent: only steps that came as OpenTelemetry spans and are "
+            "attributed have something to say there."
+        )
 
 
 def _exporter(endpoint: str | None) -> SpanExporter:

@@ -19,7 +19,7 @@ from flashtrace_agent.engine.attributor import Attributor
 from flashtrace_agent.errors import FlashTraceError
 from flashtrace_agent.integrations.langchain import ChatTransformers, FlashTraceCallbackHandler
 from flashtrace_agent.store import Store
-from flashtrace_agent.trace import Trace
+from flashtrace_agent.trace import Trace, make_id, utc_now
 
 from .agent import QUESTIONS, build_agent, worked_examples
 
@@ -51,9 +51,10 @@ def run_demo(store: Store, model_name: str, progress: Callable[[str], None]) -> 
     chat = ChatTransformers.from_pretrained(model_name, max_new_tokens=ANSWER_TOKENS)
     attributor = Attributor(chat.model, chat.tokenizer, model_name=model_name)
     agent = build_agent(chat)
+    session = f"demo {make_id(utc_now())}"  # others may record into the store meanwhile
     for question in QUESTIONS:
         progress(question)
-        handler = FlashTraceCallbackHandler(store=store, attributor=attributor, tags=["demo"])
+        handler = FlashTraceCallbackHandler(store, attributor, session=session, tags=["demo"])
         config: Any = {"callbacks": [handler], "recursion_limit": MAX_STEPS, "run_name": question}
         try:
             agent.invoke({"messages": [*worked_examples(), HumanMessage(question)]}, config=config)
@@ -67,5 +68,5 @@ def run_demo(store: Store, model_name: str, progress: Callable[[str], None]) -> 
                 f"Recording {question!r} did not finish within {ATTRIBUTION_SECONDS} s; "
                 "see `flashtrace-agent list` for what was recorded."
             )
-        trace = store.get_trace(store.list_traces(limit=1)[0].id)
+        trace = store.get_trace(store.list_traces(limit=1, session=session)[0].id)
         yield DemoRun(question, trace, {step.id: store.get_attributions(step.id) for step in trace.steps})

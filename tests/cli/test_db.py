@@ -11,7 +11,7 @@ import pytest
 from flashtrace_agent.store import Store
 from flashtrace_agent.trace import Trace
 
-from .conftest import Run
+from .conftest import START, Run
 
 
 def test_a_sound_store_is_said_to_be(run: Run, trace: Trace) -> None:
@@ -110,7 +110,27 @@ def test_deleting_shows_first(run: Run, trace: Trace, store_url: str) -> None:
         assert store.list_traces() == []
 
 
-@pytest.mark.parametrize("arguments", [(), ("x", "--where", "status = ok"), ("--max-size", "much")])
+def test_one_trace_is_that_one(run: Run, store_url: str) -> None:
+    """Another whose id begins with its whole id is none of it."""
+    with Store(store_url) as store:
+        for number in (1, 10, 11):
+            store.write_trace(Trace(f"run{number}", "", START))
+    assert "Deleted 1 traces" in run("delete", "run1", "--yes").stdout
+    with Store(store_url) as store:
+        assert [summary.id for summary in store.list_traces()] == ["run11", "run10"]
+
+
+def test_a_filter_cannot_leave_the_age(run: Run, trace: Trace) -> None:
+    """It is read by itself before it is narrowed to what is old."""
+    outcome = run("delete", "--older-than", "9999d", "--where", "status = ok) or (status = error", "--yes")
+    assert (outcome.exit_code, "wrong at character 12" in outcome.stderr) == (1, True)
+    assert "1 traces" in run("delete", "--where", "status = error").stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("x", "--where", "status = ok"), ("--max-size", "much"), ("--max-size", "9" * 400 + "GB")],
+)
 def test_it_must_be_clear_what_to_delete(run: Run, arguments: tuple[str, ...]) -> None:
     """Wrong usage otherwise."""
     assert run("delete", *arguments).exit_code == 2

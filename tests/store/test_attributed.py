@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from flashtrace_agent.store import Store
+import numpy as np
+import pytest
+
+from flashtrace_agent.errors import StoreError
+from flashtrace_agent.store import Store, traces
+from flashtrace_agent.store.steps import read_steps
+from flashtrace_agent.trace import Step
 
 from .examples import make_attribution, make_model_step, make_tool_step, make_trace
 
@@ -49,6 +55,21 @@ def test_the_newest_are_chosen_by_filter_and_version(store: Store) -> None:
         ids[-2]
     ]
     assert list(store.attributed_steps(where="tag = nowhere")) == []
+
+
+def test_reading_a_trace_sees_one_state(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if it is deleted between two questions about it."""
+    (trace_id, *_) = [store.get_step(step_id).trace_id for step_id in fill(store)[:1]]
+
+    def read_steps_late(*given: Any) -> list[Step]:
+        with Store(store.url) as other:
+            other.delete_trace(trace_id)
+        return read_steps(*given)
+
+    monkeypatch.setattr(traces, "read_steps", read_steps_late)
+    assert len(store.get_trace(trace_id).steps) == 2
+    with pytest.raises(StoreError, match="No trace has an id"):
+        store.get_trace(trace_id)
 
 
 def test_what_is_written_meanwhile_does_not_show(store: Store, store_url: str) -> None:

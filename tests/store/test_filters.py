@@ -210,12 +210,12 @@ def test_a_mistake_is_shown_where_it_is(filled: Store, where: str, at: int, sent
 
 
 def test_the_caret_stands_under_wide_characters() -> None:
-    """Which take two columns of a terminal; a line break takes one."""
+    """Which take two columns of a terminal; a line break takes one, an accent by itself none."""
     with pytest.raises(FilterError) as caught:
-        parse_filter("tool = '検索'\n)")
+        parse_filter("tool = '検索e\u0301'\n)")
     _, shown, caret = str(caught.value).split("\n")
-    assert shown == "  tool = '検索' )"
-    assert len(caret) - 1 == 2 + len("tool = '' ") + 4
+    assert shown == "  tool = '検索e\u0301' )"
+    assert len(caret) - 1 == 2 + len("tool = '' ") + 5
 
 
 ATTACKS = [

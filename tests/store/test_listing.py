@@ -96,7 +96,7 @@ def test_an_ambiguous_beginning_lists_candidates(store: Store, many: list[Trace]
     assert message.endswith(", ….")
 
 
-@pytest.mark.parametrize("text", ["zzz", "%", "_", "'; DROP TABLE traces; --", "\N{SNOWMAN}"])
+@pytest.mark.parametrize("text", ["zzz", "%", "_", "'; DROP TABLE traces; --", "\N{SNOWMAN}", "\0", "\udcff"])
 def test_an_unknown_beginning_is_an_error(store: Store, many: list[Trace], text: str) -> None:
     """No wildcard and no quote has a meaning."""
     with pytest.raises(StoreError, match="No trace has an id that begins with"):

@@ -10,7 +10,7 @@ import pytest
 
 from flashtrace_agent.errors import StoreError
 from flashtrace_agent.message import Message
-from flashtrace_agent.store import Store
+from flashtrace_agent.store import Store, database
 
 from .examples import make_attribution, make_model_step, make_tool_step, make_trace
 
@@ -85,6 +85,33 @@ def test_a_backup_is_a_store(filled: Store, tmp_path: Path) -> None:
         filled.backup(copy)
     with pytest.raises(StoreError, match="cannot be written"):
         filled.backup(tmp_path / "nowhere" / "copy.db")
+
+
+def test_a_backup_that_is_interrupted_leaves_nothing(
+    filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does it stand in the way of the next one; what a killed one left does neither."""
+    copy = tmp_path / "copy.db"
+    (tmp_path / "copy.db.partial").write_bytes(b"half of it")
+
+    def interrupt(path: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            filled.backup(copy)
+    assert list(tmp_path.glob("copy*")) == []
+    filled.backup(copy)
+    assert list(tmp_path.glob("copy*")) == [copy]
+
+
+def test_compacting_beside_a_writer_says_so(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one sentence, as every other write."""
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.05)
+    busy = pytest.raises(StoreError, match="held by another process")
+    with Store(filled.url) as other, filled._write(), busy:
+        other.vacuum()
 
 
 def test_a_description_counts(filled: Store) -> None:

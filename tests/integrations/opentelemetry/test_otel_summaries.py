@@ -131,6 +131,18 @@ def _send(store: Store, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
 
 
+def test_the_command_says_what_it_cannot_send(store: Store, explained: Trace) -> None:
+    """A trace that was named has failed; of a selection it is none."""
+    step = explained.steps[0]
+    step.settings = {}
+    store.write_step(step)
+    named = _send(store, explained.id)
+    assert (named.returncode, named.stdout) == (1, "Sent 0 summaries of 0 traces.\n")
+    assert f"Nothing of {explained.id} can be sent" in named.stderr
+    chosen = _send(store, "--where", "since 9999d")
+    assert (chosen.returncode, chosen.stderr) == (0, ""), chosen.stderr
+
+
 def test_the_command_delivers_to_a_receiver(store: Store, explained: Trace, tmp_path: Path) -> None:
     """Over OTLP/HTTP into our own collector, which keeps the span and makes no run of it."""
     folder = tmp_path / "backend"
