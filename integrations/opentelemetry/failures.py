@@ -51,7 +51,7 @@ def failure_of(span: SpanRecord, note: str | None = None) -> Failure | None:
         return Failure(f"{kind}: {message}" if message else kind, "interrupted")
     if kind in _VAGUE:
         return Failure(message or kind or "the span reports an error without a reason")
-    return Failure(f"{kind}: {message}" if message else kind)
+    return Failure(kind if message in ("", kind) else f"{kind}: {message}")
 
 
 def _taken_apart(kind: str, message: str) -> tuple[str, str]:

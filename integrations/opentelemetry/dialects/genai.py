@@ -33,6 +33,8 @@ _EVENT_ROLES = {
     "gen_ai.assistant.message": "assistant",
     "gen_ai.tool.message": "tool",
 }
+_NO_ID = "<not specified>"
+"""What ADK writes on the span of a tool that raised."""
 _FINISH = {"tool_call": "tool_calls", "tool-calls": "tool_calls"}
 
 
@@ -79,7 +81,8 @@ def read_tool(span: SpanRecord) -> Reading:
     given = span.attributes
     name = first_text(given.get("gen_ai.tool.name")) or span.name.removeprefix("execute_tool ")
     reading = Reading("tool", name, **common(span))
-    reading.call_id = first_text(given.get("gen_ai.tool.call.id"))
+    call_id = first_text(given.get("gen_ai.tool.call.id"))
+    reading.call_id = None if call_id == _NO_ID else call_id
     asked = next((event for event in span.events if event.name == "gen_ai.tool.message"), None)
     answered = next((event for event in span.events if event.name == "gen_ai.choice"), None)
     # Strands writes both as events, and results as the blocks that the model is shown; Pydantic AI, before

@@ -17,7 +17,6 @@ from . import genai
 
 _PREFIX = "gcp.vertex.agent."
 _MERGED = "(merged tools)"
-_NO_ID = "<not specified>"
 
 
 def speaks(span: SpanRecord) -> bool:
@@ -36,7 +35,6 @@ def read(span: SpanRecord) -> Reading | None:
     if reading.kind == "model":
         _take_exchange(reading, span)
     elif reading.kind == "tool":
-        reading.call_id = None if reading.call_id == _NO_ID else reading.call_id
         take_arguments(reading, span.attributes.get(_PREFIX + "tool_call_args", reading.arguments))
         take_result(reading, span.attributes.get(_PREFIX + "tool_response", reading.result))
     return reading

@@ -137,6 +137,7 @@ def test_google_adk() -> None:
             "gcp.vertex.agent.tool_response": json.dumps({"result": result}),
         }
 
+    raised = {**tool(CALLS[1], "three"), "gen_ai.tool.call.id": "<not specified>", "error.type": "ValueError"}
     merged = {**tool(CALLS[0], ""), "gen_ai.tool.name": "(merged tools)", "gen_ai.tool.call.id": "e1"}
     inner = {"gen_ai.operation.name": "generate_content", "gcp.vertex.agent.event_id": "e1"}
     history = [question, {"role": "model", "parts": [thought, *calls]}, {"role": "user", "parts": answers}]
@@ -145,7 +146,7 @@ def test_google_adk() -> None:
         span(2, model([question], thought, *calls), parent=1),
         span(3, inner, parent=2),
         span(4, tool(CALLS[0], "two"), parent=1),
-        span(5, tool(CALLS[1], "three"), parent=1),
+        span(5, raised, parent=1, status="error", status_message="ValueError"),
         span(6, merged, parent=1),
         span(7, model(history, {"text": "2 and 3."}), parent=1),
     )
@@ -154,6 +155,10 @@ def test_google_adk() -> None:
     assert first.output == Message("assistant", reasoning="Both.", tool_calls=CALLS)
     assert (first.tools, first.settings["temperature"]) == ([SCHEMA], 0.5)
     assert pairs(trace) == [(ONE, '{"result": "two"}'), (TWO, '{"result": "three"}')]
+    assert [(step.error, step.tool_call_id) for step in trace.steps if step.kind == "tool"] == [
+        (None, "c1"),
+        ("ValueError", "c2"),
+    ]
     assert last.input[1:3] == [QUESTION, Message("assistant", tool_calls=CALLS)]
     assert [message.content for message in last.input[3:]] == ['{"result": "two"}', '{"result": "three"}']
     assert last.output == Message("assistant", "2 and 3.")
