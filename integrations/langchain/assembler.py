@@ -174,10 +174,11 @@ class Assembler:
         return state
 
     def _end_model(self, state: _State, event: ModelEnded) -> None:
-        run, step = state.open.pop(event.run.id, (None, None))
+        run, step = state.open.get(event.run.id, (None, None))
         if run is None or step is None:
             return  # its start was dropped
-        close_model_step(step, event)
+        close_model_step(step, event)  # raises, and it is still open when the trace ends
+        del state.open[run.id]
         if step.fidelity is Fidelity.EXACT:
             state.exact.append(step.id)
         # Kept without its history: the histories of a long trace together are quadratic.
@@ -188,10 +189,11 @@ class Assembler:
         self._sink.write_step(step)
 
     def _end_tool(self, state: _State, event: ToolEnded) -> None:
-        run, step = state.open.pop(event.run.id, (None, None))
+        run, step = state.open.get(event.run.id, (None, None))
         if run is None or step is None:
             return
         close_tool_step(step, event)
+        del state.open[run.id]
         if step.parent_id is None:
             self._adopt(state, run, step)
         if event.failure is not None and event.failure.kind == "interrupted":

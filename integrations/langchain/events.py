@@ -101,7 +101,11 @@ class Failure:
     @classmethod
     def of(cls, error: BaseException) -> Failure:
         """Describe an exception now, while it is at hand; keeping it would keep its frames alive."""
-        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        name = type(error).__name__
+        try:
+            text = f"{name}: {error}" if str(error) else name
+        except Exception:  # noqa: BLE001 - it is somebody else's code, and the run has failed all the same
+            text = name
         langgraph = sys.modules.get("langgraph.errors")
         if langgraph is not None and isinstance(error, langgraph.GraphBubbleUp):
             return cls(text, "interrupted")

@@ -169,10 +169,8 @@ def plain(value: Any, depth: int = 0) -> Any:
         return [plain(item, depth + 1) for item in value]
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
-    if hasattr(value, "model_dump"):
-        return plain(value.model_dump(), depth + 1)
     try:
-        return str(value)
+        return plain(value.model_dump(), depth + 1) if hasattr(value, "model_dump") else str(value)
     except Exception:  # noqa: BLE001 - it is somebody else's code, and the result is there all the same
         return f"<{type(value).__name__}>"
 
@@ -213,16 +211,12 @@ def _tool_message(event: ToolEnded) -> ToolMessage | None:
 
 def _usage(message: BaseMessage | None, llm_output: Mapping[str, Any]) -> dict[str, int]:
     reported = message.usage_metadata if isinstance(message, AIMessage) else None
-    if reported:
-        return {
-            "prompt_tokens": reported["input_tokens"],
-            "completion_tokens": reported["output_tokens"],
-        }
-    counts = llm_output.get("token_usage") or llm_output.get("usage") or {}
+    counts: Any = reported or llm_output.get("token_usage") or llm_output.get("usage")
     if not isinstance(counts, Mapping):
         return {}
-    names = ("prompt_tokens", "completion_tokens")
-    return {name: counts[name] for name in names if isinstance(counts.get(name), int)}
+    names = ("input_tokens", "output_tokens") if reported else ("prompt_tokens", "completion_tokens")
+    found = dict(zip(("prompt_tokens", "completion_tokens"), map(counts.get, names), strict=True))
+    return {name: count for name, count in found.items() if isinstance(count, int)}
 
 
 def _set_token_ids(step: Step, exact: Any, logprobs: Any) -> None:

@@ -56,6 +56,7 @@ def with_tool(handler: Handler, store: Store, output: Any, arguments: Any = None
         (None, ""),
         (object(), "object"),
         (Silent(), "<Silent>"),
+        (HumanMessage, "<ModelMetaclass>"),
         ([[[[[]]]]], ""),
     ],
 )
@@ -105,6 +106,53 @@ def test_an_answer_that_is_none_closes_the_step(handler: Handler, store: Store, 
     handler.on_llm_end(response, run_id=run_id)
     (trace,) = traces(handler, store)
     assert (trace.status, trace.steps[0].output) == ("ok", None)
+
+
+class SilentError(Exception):
+    """A failure that cannot even say what failed."""
+
+    def __str__(self) -> str:
+        raise AttributeError("no words")
+
+
+def test_an_error_without_words_ends_its_run(handler: Handler, store: Store) -> None:
+    """Its type is told."""
+    root, ran = uuid4(), uuid4()
+    handler.on_chain_start({}, {}, run_id=root, name="agent")
+    handler.on_tool_start({"name": "odd"}, "x", run_id=ran, parent_run_id=root)
+    handler.on_tool_error(SilentError(), run_id=ran)
+    handler.on_chain_error(SilentError(), run_id=root)
+    (trace,) = traces(handler, store)
+    assert (trace.status, trace.error) == ("error", "SilentError")
+    assert [(step.status, step.error) for step in trace.steps] == [("error", "SilentError")]
+
+
+def test_usage_told_by_half(handler: Handler, store: Store) -> None:
+    """What is there is kept."""
+    message = AIMessage("Ho")
+    message.usage_metadata = {"input_tokens": 12}  # type: ignore[typeddict-item]
+    run_id = uuid4()
+    handler.on_chat_model_start({}, [[HumanMessage("Hi")]], run_id=run_id)
+    handler.on_llm_end(LLMResult(generations=[[ChatGeneration(message=message)]]), run_id=run_id)
+    (trace,) = traces(handler, store)
+    assert trace.steps[0].usage == {"prompt_tokens": 12}
+
+
+def test_an_end_that_cannot_be_read_leaves_its_step(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is there, and incomplete."""
+    handler = Handler(store)
+
+    def fails(*_: Any) -> None:
+        raise RuntimeError("unreadable")
+
+    monkeypatch.setattr("flashtrace_agent.integrations.langchain.steps.read_turn", fails)
+    run_id = uuid4()
+    handler.on_chat_model_start({}, [[HumanMessage("Hi")]], run_id=run_id)
+    handler.on_llm_end(answer("Ho"), run_id=run_id)
+    (trace,) = traces(handler, store)
+    assert len(trace.steps) == 1
+    assert handler.errors == 1
+    assert handler.close(30)
 
 
 @pytest.mark.parametrize(
