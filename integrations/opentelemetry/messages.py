@@ -196,7 +196,8 @@ def _from_parts(role: Role, body: Mapping[str, Any], name: str | None) -> list[M
 
 def _from_content(role: Role, body: Mapping[str, Any], name: str | None) -> list[Message]:
     extra = mapping(body.get("additional_kwargs"))
-    content = typed_blocks(body["content"]) if isinstance(body.get("content"), list) else body.get("content")
+    content = body.get("content", body.get("text"))  # DSPy's answers are texts
+    content = typed_blocks(content) if isinstance(content, list) else content
     blocks = content if isinstance(content, list) else []
     results = [block for block in blocks if isinstance(block, dict) and block.get("type") == "tool_result"]
     if results and role in ("user", "tool"):

@@ -3,6 +3,7 @@
 ``llm.input_messages.N.message.…`` is complete but for reasoning, which LangChain's
 instrumentation leaves only inside the JSON of ``output.value``. A tool's span has no call id of
 its own: it is in the ToolMessage it returned, or, where the tool raised, only in the parent.
+DSPy names it by the method called (``add.__call__``).
 Of the Responses API each item is a message.
 """
 
@@ -68,7 +69,7 @@ def _tool(span: SpanRecord) -> Reading:
     output = mapping(result)
     is_llama_indexs = "blocks" in output and "tool_name" in output
     reading = tool_reading(
-        first_text(given.get("tool.name")) or span.name,
+        first_text(given.get("tool.name")) or span.name.removesuffix(".__call__").removesuffix(".acall"),
         first_text(given.get("tool_call.id"), given.get("tool.id")),
         given.get("input.value", given.get("tool_call.function.arguments", given.get("tool.parameters"))),
         content_text(output["blocks"]) if is_llama_indexs else result,
@@ -152,7 +153,8 @@ def _merged(flat: Message | None, output: Said | None) -> Said | None:
     if flat is None or output is None:
         return output if flat is None else Said(flat)
     said, reasoning = output.message.content, flat.reasoning or output.message.reasoning
-    if reasoning is None and said != flat.content and flat.content.startswith(said):
+    has_said = bool(said or output.message.tool_calls)
+    if reasoning is None and has_said and said != flat.content and flat.content.startswith(said):
         # smolagents' reasoning is one more block of text
         flat, reasoning = replace(flat, content=said), flat.content[len(said) :]
     return replace(output, message=replace(flat, reasoning=reasoning))

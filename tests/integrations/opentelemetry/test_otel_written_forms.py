@@ -230,6 +230,31 @@ def test_smolagents() -> None:
     ]
 
 
+def test_dspy() -> None:
+    """An answer is text or ``{"text": …}``, beside the flattened one; a tool's span is named by its method.
+
+    openinference-instrumentation-dspy, __init__.py: _LMCallWrapper, _ToolCallWrapper.
+    """
+    given = {
+        "openinference.span.kind": "LLM",
+        "input.value": '{"messages": [{"role": "user", "content": "1?"}]}',
+    }
+    for answers in (["Two."], [{"text": "Two."}], [{"logprobs": {}}]):
+        flat = {
+            "llm.output_messages.0.message.role": "assistant",
+            "llm.output_messages.0.message.content": "Two.",
+            "output.value": json.dumps(answers),
+        }
+        assert reading({**given, **flat}, "openinference").output == Message("assistant", "Two.")
+    tool = {
+        "openinference.span.kind": "TOOL",
+        "input.value": json.dumps({"kwargs": ONE}),
+        "output.value": "2",
+    }
+    read = reading(tool, "openinference", name="add.__call__")
+    assert (read.name, read.arguments, read.result) == ("add", ONE, "2")
+
+
 def test_llama_index_tool() -> None:
     """A tool's span holds LlamaIndex's own objects.
 
