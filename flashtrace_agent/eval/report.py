@@ -93,9 +93,8 @@ def _section(group: Group) -> list[str]:
         f"Solved {group.right} of {group.tried} puzzles.",
     ]
     if group.failures:
-        lines[-1] += (
-            " Left out: " + ", ".join(f"{count} {why}" for why, count in group.failures.items()) + "."
-        )
+        left_out = (f"{count} {why.rstrip('.')}" for why, count in group.failures.items())
+        lines[-1] += f" Left out: {', '.join(left_out)}."
     lines += ["", *(_task(name, count) for name, count in group.solved.items()), ""]
     if group.too_few:
         return [*lines, "Too few right answers: no numbers.", ""]
