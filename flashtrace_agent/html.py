@@ -66,34 +66,42 @@ def render_html(attributions: Sequence[Attribution], title: str = "What the mode
     Raises:
         FlashTraceError: if there is nothing to draw, or a score is not a finite number.
     """
-    script = heatmap_script() + _START
-    return Template(asset("page.html")).substitute(
-        title=markup(title),
-        style=heatmap_style(),
-        data=_script_json(viewer_data(attributions)),
-        script=script,
-        script_hash=_script_hash(script),
-    )
+    body = f"<h1>{markup(title)}</h1>\n{heatmap_markup(attributions)}"
+    return standalone_page(title, heatmap_page_style(), body, script=heatmap_page_script())
 
 
-def heatmap_markup(attributions: Sequence[Attribution]) -> tuple[str, str]:
-    """Return the viewer as markup to put into a page, and what its policy allows as ``script-src``.
+def standalone_page(title: str, style: str, body: str, script: str = "") -> str:
+    """Return a page around `body`, markup, that may load nothing and run nothing but `script`."""
+    allowed = "none"
+    if script:
+        digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+        allowed = f"sha256-{digest}"
+        body += f"\n<script>{script}</script>"
+    shell = files(__package__ or "flashtrace_agent").joinpath("page.html").read_text(encoding="utf-8")
+    return Template(shell).substitute(title=markup(title), style=style, body=body, allowed=allowed)
+
+
+def heatmap_markup(attributions: Sequence[Attribution]) -> str:
+    """Return the place of the heat map on a page, and its data; `heatmap_page_script` draws it.
 
     Raises:
         FlashTraceError: if there is nothing to draw, or a score is not a finite number.
     """
-    script = heatmap_script() + _START
-    data = _script_json(viewer_data(attributions))
-    markup = (
-        '<div id="heatmap"></div>\n'
-        f'<script type="application/json" id="data">{data}</script>\n<script>{script}</script>'
+    return (
+        '<div id="heatmap"><noscript>This page draws its heat map with a script it contains; allow scripts '
+        "to see it.</noscript></div>\n"
+        f'<script type="application/json" id="data">{_script_json(viewer_data(attributions))}</script>'
     )
-    return markup, _script_hash(script)
 
 
-def _script_hash(script: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    return f"sha256-{digest}"
+def heatmap_page_script() -> str:
+    """Return the script of a page with a heat map."""
+    return heatmap_script() + _START
+
+
+def heatmap_page_style() -> str:
+    """Return the style of a page with a heat map, or of a saved run."""
+    return asset("page.css") + heatmap_style()
 
 
 def viewer_data(attributions: Sequence[Attribution]) -> dict[str, Any]:

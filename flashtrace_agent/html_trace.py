@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from string import Template
 
 from .annotation import Annotation
 from .attribution import Attribution
-from .html import asset, heatmap_markup, heatmap_style, markup
+from .html import heatmap_markup, heatmap_page_script, heatmap_page_style, markup, standalone_page
 from .message import Message, ToolCall
 from .percent import percent
 from .trace import Step, Trace
@@ -43,15 +42,11 @@ def render_trace_html(
         for step in trace.steps
         for each in attributions.get(step.id, ())
     ]
-    heatmap, policy = heatmap_markup(found) if found else ("", "none")
-    title = trace.name or trace.id
-    return Template(asset("trace.html")).substitute(
-        title=markup(title),
-        style=heatmap_style() if found else "",
-        body="\n".join(_body(trace, numbers, attributions, annotations)),
-        heatmap=f"<h2>What the model drew on</h2>\n{heatmap}" if found else "",
-        script_hash=policy,
-    )
+    body = [*_body(trace, numbers, attributions, annotations)]
+    if found:
+        body += ["<h2>What the model drew on</h2>", heatmap_markup(found)]
+    script = heatmap_page_script() if found else ""
+    return standalone_page(trace.name or trace.id, heatmap_page_style(), "\n".join(body), script)
 
 
 def _body(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
-from string import Template
 
-from flashtrace_agent.html import markup
+from flashtrace_agent.html import markup, standalone_page
 from flashtrace_agent.percent import percent
 
 from .document import Block, Cell, Document, Share, Stack, Table, Words, cell_text
@@ -25,9 +24,8 @@ COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#F
 
 def render_html(document: Document) -> str:
     """Return the document as a page; nothing a prompt says becomes markup."""
-    return Template(_asset("review_page.html")).substitute(
-        title=markup(document.title), style=_asset("review.css"), body="\n".join(_body(document))
-    )
+    style = files(__package__ or "flashtrace_agent.review").joinpath("review.css").read_text(encoding="utf-8")
+    return standalone_page(document.title, style, "\n".join(_body(document)))
 
 
 def _body(document: Document) -> Iterator[str]:
@@ -140,7 +138,3 @@ def _label(part: str, share: float, x: float, width: float, y: int) -> Sequence[
         return ()
     shown = words if len(words) <= room else words[: room - 1] + "…"
     return (f'<text class="dim" x="{x:.1f}" y="{y}">{markup(shown)}</text>',)
-
-
-def _asset(name: str) -> str:
-    return files(__package__ or "flashtrace_agent.review").joinpath(name).read_text(encoding="utf-8")
