@@ -31,6 +31,8 @@ STYLE = """<style>
 st.set_page_config(page_title="flashtrace-agent", page_icon=ICON, layout="wide")
 st.html(STYLE)
 
+# A browser that opens a page other than the first logs two 404s: Streamlit's script does not know how much of
+# the address is the page, and asks for the server below /why before it asks at the root (its issue 7074).
 page = st.navigation(
     [
         st.Page("traces.py", title="Traces", icon=":material/list:", default=True),

@@ -10,20 +10,20 @@ import streamlit as st
 from flashtrace_agent.attribution import Attribution
 from flashtrace_agent.compare import Comparison, Row, compare
 from flashtrace_agent.dashboard.data import open_store
+from flashtrace_agent.dashboard.links import moved
 from flashtrace_agent.dashboard.text import clip, moment, plain
 from flashtrace_agent.errors import StoreError
-from flashtrace_agent.store import sides
+from flashtrace_agent.store import TraceSummary, sides
 
 RECENT = 50
 
 
 def _choose_traces() -> tuple[str, str] | None:
-    store = open_store()
-    traces = {trace.id: trace for trace in store.list_traces(limit=RECENT)}
-    for asked in (st.query_params.get("a"), st.query_params.get("b"), st.session_state.get("last_trace")):
-        if asked and asked not in traces:
-            found = store.list_traces(limit=1, where=f"trace = '{asked}'") if asked.isalnum() else []
-            traces |= {trace.id: trace for trace in found}
+    traces = {trace.id: trace for trace in open_store().list_traces(limit=RECENT)}
+    if (last := st.session_state.get("last_trace")) and "a" not in st.query_params:
+        st.query_params["a"] = last
+    for name in "ab":
+        _find_asked(name, traces)
     if len(traces) < 2:
         st.info("There are no two traces to compare yet.", icon=":material/compare_arrows:")
         return None
@@ -33,10 +33,19 @@ def _choose_traces() -> tuple[str, str] | None:
         trace = traces[trace_id]
         return f"{moment(trace.started_at)} · {clip(trace.name, 60)} · {trace.id[:12]}"
 
-    last = st.session_state.get("last_trace")
-    first = last if last in ids else ids[min(1, len(ids) - 1)]
+    asked = st.query_params.get("a")
+    first = asked if asked in traces else ids[1]
     other = next(each for each in ids if each != first)
     return _two(ids, label, first, other, "Trace")
+
+
+def _find_asked(name: str, traces: dict[str, TraceSummary]) -> None:
+    """Add the trace that the address names, perhaps in short, to those to choose from."""
+    wanted = st.query_params.get(name, "")
+    if wanted.isalnum() and wanted not in traces:
+        for found in open_store().list_traces(limit=1, where=f"trace = '{wanted}'"):
+            traces[found.id] = found
+            st.query_params[name] = found.id
 
 
 def _choose_versions() -> tuple[str, str] | None:
@@ -57,14 +66,13 @@ def _two(options: Sequence[str], label: Any, a: str, b: str, noun: str) -> tuple
     chosen = []
     for column, name, default in zip(st.columns(2), "ab", (a, b), strict=True):
         asked = st.query_params.get(name)
-        picked = column.selectbox(
-            f"{noun} {name.upper()}",
-            options,
-            index=options.index(asked if asked in options else default),
-            format_func=label,
-            key=f"compare-{noun}-{name}",
-        )
-        st.query_params[name] = picked
+        if asked is not None and asked not in options:
+            st.warning(f"There is no {noun.lower()} {plain(clip(asked))}\\.", icon=":material/link_off:")
+        key = f"compare-{noun}-{name}"
+        if moved(name) or st.session_state.get(key) not in options:
+            st.session_state[key] = asked if asked in options else default
+        picked = column.selectbox(f"{noun} {name.upper()}", options, format_func=label, key=key)
+        st.query_params[name] = st.session_state[f"last_{name}"] = picked
         chosen.append(str(picked))
     return chosen[0], chosen[1]
 
@@ -121,6 +129,12 @@ def _table(rows: Iterable[Row], a: str, b: str, *, texts: bool) -> None:
     )
 
 
+def _forget_sides() -> None:
+    """What the address names is of the other kind."""
+    for name in "ab":
+        st.query_params.pop(name, None)
+
+
 def main() -> None:
     """Draw the page."""
     open_store()
@@ -134,6 +148,7 @@ def main() -> None:
         format_func=kinds.__getitem__,
         label_visibility="collapsed",
         key="compare-kind",
+        on_change=_forget_sides,
     )
     st.query_params["by"] = kind
     chosen = _choose_versions() if kind == "versions" else _choose_traces()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable
+from pathlib import Path
 
 import streamlit as st
 
@@ -12,18 +13,21 @@ from flashtrace_agent.message import ToolCall
 from flashtrace_agent.store import Store
 from flashtrace_agent.trace import Step, Trace
 
+from .kept import kept
 from .links import TRACES, asked
 from .text import plain
 
 
 def open_store() -> Store:
     """Return the store, shared by all sessions of this server."""
-    store: Store = _open(Store.default_url())
-    return store
+    url = Store.default_url()
+    path = Path(url.removeprefix("sqlite:///"))
+    return _open(url, path.stat().st_ino if path.exists() else 0)
 
 
-@st.cache_resource(show_spinner="Opening the store …")  # type: ignore[untyped-decorator]
-def _open(url: str) -> Store:
+@kept(show_spinner="Opening the store …", max_entries=1)
+def _open(url: str, file: int) -> Store:
+    """Open the store anew where its file was deleted and another one made: the old one would be read on."""
     return Store(url)
 
 

@@ -19,6 +19,7 @@ from flashtrace_agent.span import Span
 # reader keeps the place in the text, and a new one keeps the chosen hop and contrast.
 _MOUNT = """
 const drawn = new WeakMap();
+let went = false; // to another target, perhaps of another step: the focus follows into its picture
 
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component;
@@ -33,9 +34,14 @@ export default function (component) {
   if (before && before.content === content) return;
   const events = {
     pick: (range) => setTriggerValue("picked", range),
-    go: (target) => setTriggerValue("went", { step: target.step, name: target.name }),
+    go: (target) => {
+      went = true;
+      setTriggerValue("went", { step: target.step, name: target.name });
+    },
   };
   drawn.set(root, { content, state: flashtraceHeatmap(root, data, before && before.state, events) });
+  if (went) root.querySelector(".ft-text").focus({ preventScroll: true });
+  went = false;
 }
 """
 

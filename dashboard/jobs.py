@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import streamlit as st
 
@@ -18,7 +17,14 @@ from flashtrace_agent.trace import utc_now
 SHOWN = 50
 REFRESH_S = 2.0
 
-_STATE = {"queued": ("gray", ":material/hourglass_top:"), "leased": ("blue", ":material/bolt:")}
+_STATE = {
+    "queued": ("queued", "gray", ":material/hourglass_top:"),
+    "leased": ("running", "blue", ":material/bolt:"),
+    "dead": ("failed", "red", ":material/error:"),
+}
+
+# A button's label, with its icon and what it does with a job's id.
+Actions = Mapping[str, tuple[str, Callable[[str], object]]]
 
 
 def _show_workers() -> None:
@@ -36,66 +42,45 @@ def _show_workers() -> None:
         )
 
 
-def _show_queue(counts: dict[str, int]) -> None:
+def _show_queue(count: int) -> None:
     st.subheader("Queue", anchor=False)
-    queue = open_store().jobs
-    jobs = queue.open(SHOWN)
-    if not jobs:
+    if not count:
         st.caption("Nothing waits. The Why page puts what you choose there into the queue, as does:")
         st.code('flashtrace-agent worker --where "since 1d"', language="bash")
         return
-    for job in jobs:
-        with _row(job):
-            color, icon = _STATE[job.status]
-            st.badge("running" if job.status == "leased" else "queued", color=color, icon=icon)
-            _describe(job)
-            st.button(
-                "Cancel",
-                icon=":material/close:",
-                key=f"cancel-{job.id}",
-                on_click=queue.cancel,
-                args=(job.id,),
-            )
-    rest = counts["queued"] + counts["leased"] - len(jobs)
-    if rest > 0:
-        st.caption(f"… and {rest:,} more")
+    queue = open_store().jobs
+    _list(queue.open(SHOWN), count, {"Cancel": (":material/close:", queue.cancel)})
 
 
-def _show_failures(dead: int) -> None:
+def _show_failures(count: int) -> None:
     queue = open_store().jobs
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader("Failures", anchor=False, width="content")
-        if dead:
+        if count:
             st.button("Try all again", icon=":material/refresh:", on_click=queue.retry)
-    if not dead:
+    if not count:
         st.caption("No job has failed for good.")
         return
-    jobs = queue.dead(SHOWN)
+    actions: Actions = {
+        "Try again": (":material/refresh:", queue.retry),
+        "Dismiss": (":material/delete:", queue.cancel),
+    }
+    _list(queue.dead(SHOWN), count, actions)
+
+
+def _list(jobs: Sequence[JobState], count: int, actions: Actions) -> None:
+    """Show the first of `count` jobs, each with a button for every action."""
     for job in jobs:
-        with _row(job):
-            st.badge(f"failed {job.attempts} ×", color="red", icon=":material/error:")
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"job-{job.id}"):
+            word, color, icon = _STATE[job.status]
+            st.badge(f"{word} {job.attempts} ×" if job.status == "dead" else word, color=color, icon=icon)
             _describe(job)
-            st.button(
-                "Try again",
-                icon=":material/refresh:",
-                key=f"retry-{job.id}",
-                on_click=queue.retry,
-                args=(job.id,),
-            )
-            st.button(
-                "Dismiss",
-                icon=":material/delete:",
-                key=f"dismiss-{job.id}",
-                on_click=queue.cancel,
-                args=(job.id,),
-            )
-        st.caption(plain(clip(job.error or "", 400)))
-    if dead > len(jobs):
-        st.caption(f"… and {dead - len(jobs):,} more")
-
-
-def _row(job: JobState) -> Any:
-    return st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"job-{job.id}")
+            for label, (sign, act) in actions.items():
+                st.button(label, icon=sign, key=f"{label}-{job.id}", on_click=act, args=(job.id,))
+        if job.status == "dead":
+            st.caption(plain(clip(job.error or "", 400)))
+    if count > len(jobs):
+        st.caption(f"… and {count - len(jobs):,} more")
 
 
 def _describe(job: JobState) -> None:
@@ -122,32 +107,29 @@ def _show_store() -> None:
     facts = open_store().describe()
     st.subheader("Store", anchor=False)
     rows: dict[str, int] = facts["rows"]
-    cells: Sequence[tuple[str, str]] = [
-        ("Database", f"{facts['database']}, schema {facts['schema']}"),
-        ("Size", f"{facts['bytes'] / 1e6:,.1f} MB"),
-        ("Traces", f"{rows['traces']:,}"),
-        ("Steps", f"{rows['steps']:,}"),
-        ("Attributions", f"{rows['attributions']:,}"),
-        ("Messages", f"{rows['messages']:,}"),
-    ]
-    with st.container(horizontal=True, gap="large"):
-        for label, value in cells:
-            st.metric(label, value, width="content")
+    counted = ("traces", "steps", "attributions", "messages")
+    _numbers(
+        {
+            "Database": f"{facts['database']}, schema {facts['schema']}",
+            "Size": f"{facts['bytes'] / 1e6:,.1f} MB",
+        }
+        | {name.capitalize(): f"{rows[name]:,}" for name in counted}
+    )
     st.caption("`flashtrace-agent db check` verifies every hash, length and reference\\.")
+
+
+def _numbers(values: Mapping[str, str]) -> None:
+    with st.container(horizontal=True, gap="large"):
+        for label, value in values.items():
+            st.metric(label, value, width="content")
 
 
 def _show_live() -> None:
     counts = open_store().jobs.counts()
-    with st.container(horizontal=True, gap="large"):
-        for label, status in (
-            ("Queued", "queued"),
-            ("Running", "leased"),
-            ("Done", "done"),
-            ("Failed", "dead"),
-        ):
-            st.metric(label, f"{counts[status]:,}", width="content")
+    names = {"Queued": "queued", "Running": "leased", "Done": "done", "Failed": "dead"}
+    _numbers({name: f"{counts[status]:,}" for name, status in names.items()})
     _show_workers()
-    _show_queue(counts)
+    _show_queue(counts["queued"] + counts["leased"])
     _show_failures(counts["dead"])
 
 

@@ -40,21 +40,13 @@ def show_line_check(report: Report, number: int, check: LineCheck, command: str)
             cost = check_cost(group.dead_weight, group.observations, check.sample)
             st.markdown(plain(cost_sentence(group, cost)), width="stretch")
             label = "Try again" if job is not None and job.status == "dead" else "Run the check"
-            st.button(
-                label,
-                key=f"run-check-{number}",
-                type="primary",
-                icon=":material/science:",
-                on_click=_request,
-                args=(group.observations[-1].step.id, check),
-            )
+            if st.button(label, key=f"run-check-{number}", type="primary", icon=":material/science:"):
+                queue = open_store().jobs
+                step_id = group.observations[-1].step.id
+                queue.retry(queue.enqueue_review(step_id, check.to_dict(), priority=PRIORITY))
+                st.rerun()
         st.caption("A worker runs it, or you do:")
         st.code(command, language="bash", wrap_lines=True)
-
-
-def _request(step_id: str, check: LineCheck) -> None:
-    queue = open_store().jobs
-    queue.retry(queue.enqueue_review(step_id, check.to_dict(), priority=PRIORITY))
 
 
 def _job(check: LineCheck) -> JobState | None:

@@ -27,6 +27,15 @@ def asked(name: str) -> str | None:
     return None if remembered is None else str(remembered)
 
 
+def moved(name: str) -> bool:
+    """Tell whether the address names something else than the pages wrote into it last.
+
+    So it is after a link and after going back; then it counts more than the page's widgets, which would
+    write what they show into it again.
+    """
+    return name in st.query_params and st.query_params[name] != st.session_state.get(f"last_{name}")
+
+
 def settle(**chosen: str | None) -> None:
     """Write what the page shows into its address and into the session."""
     for name in _NAMES:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from flashtrace_agent.dashboard.data import open_store, store_option
+from flashtrace_agent.dashboard.kept import kept
 from flashtrace_agent.dashboard.line_check import show_line_check
 from flashtrace_agent.dashboard.links import WHY, query
 from flashtrace_agent.dashboard.text import clip, plain
@@ -73,9 +74,7 @@ def _ask(store: Store) -> _Asked:
     return _Asked((where or "").strip() or None, int(last), approximate, before if after else None, after)
 
 
-@st.cache_resource(  # type: ignore[untyped-decorator]
-    show_spinner="Reading attributions …", ttl=_CACHED_SECONDS, max_entries=4
-)
+@kept(show_spinner="Reading attributions …", ttl=_CACHED_SECONDS, max_entries=4)
 def _review(url: str, asked: _Asked, _store: Store) -> Report:
     """Return the report; `url` names the store in the cache's key."""
     steps = _store.attributed_steps(where=asked.where, prompt_version=asked.after, last=asked.last)
@@ -138,9 +137,10 @@ def _section(section: Section, key: str, report: Report, group: int) -> None:
             st.caption(plain(block.text if isinstance(block, Words) else block))
 
 
-def _table(table: Table, key: str, title: str, report: Report, group: int) -> None:
+def _columns(table: Table) -> tuple[dict[str, list[object]], dict[str, object]]:
+    """Return a table's cells by column, and how Streamlit is to show them."""
     columns: dict[str, list[object]] = {}
-    config = {}
+    config: dict[str, object] = {}
     for index, name in enumerate(table.columns):
         label = name or " "
         cells = [row[index] for row in table.rows]
@@ -157,6 +157,11 @@ def _table(table: Table, key: str, title: str, report: Report, group: int) -> No
             columns[label] = [cell_text(cell) for cell in cells]
         if index == table.wide:
             config[label] = st.column_config.TextColumn(width="large")
+    return columns, config
+
+
+def _table(table: Table, key: str, title: str, report: Report, group: int) -> None:
+    columns, config = _columns(table)
     is_ledger = title.endswith("Ledger: lines")
     if not is_ledger and not table.links:
         st.dataframe(columns, hide_index=True, column_config=config)
@@ -166,15 +171,14 @@ def _table(table: Table, key: str, title: str, report: Report, group: int) -> No
         hide_index=True,
         column_config=config,
         on_select="rerun",
-        selection_mode=["single-row", "single-cell"],
+        selection_mode="single-row",
         key=key,
         height="content" if len(table.rows) < 15 else 560,
     )
-    chosen = [*event.selection.rows, *(row for row, _ in event.selection.cells)]
+    chosen = event.selection.rows
     if not chosen:
-        st.caption(
-            "Click a row to see where it mattered most\\." if is_ledger else "Click a row to see why\\."
-        )
+        purpose = "where it mattered most" if is_ledger else "why"
+        st.caption(f"Tick a row \\(Shift and space\\) to see {purpose}\\.")
     elif is_ledger:
         _uses(report, group, chosen[0])
     else:
@@ -234,7 +238,7 @@ def main() -> None:
         if not group.dead_weight.is_checked:
             check = LineCheck(asked.where, asked.after, asked.last, asked.approximate, SAMPLE, group.key)
             show_line_check(report, number, check, _command(asked))
-    tabs = st.tabs([section.title for section in document.sections])
+    tabs = st.tabs([plain(section.title) for section in document.sections])
     for number, (tab, section) in enumerate(zip(tabs, document.sections, strict=True)):
         with tab:
             _section(section, f"review-{number}", report, section.group)

@@ -1,7 +1,7 @@
 // A trajectory as a Sankey diagram: sources on the left, the target on the right.
 //
-// data: what Trajectory.to_dict() returns, and `names`: the title of each step by its id. A click or
-// Enter on a node chooses its step.
+// data: what Trajectory.to_dict() returns, and `names`: the title of each step by its id. A click, Enter or
+// space on a node chooses its step.
 //
 // 1. A node's column is its longest way to the target; what nothing leads to stands leftmost.
 // 2. Columns are sorted so that few bands cross: by the mean place of their neighbours.
@@ -105,7 +105,11 @@ function draw(root, data, choose) {
     text.textContent = clip(node.label + (node.step && node.column ? where : ""), 34) + "  " + percent(node.value);
     const act = () => choose(node.step || data.step);
     group.addEventListener("click", act);
-    group.addEventListener("keydown", (event) => (event.key === "Enter" ? act() : undefined));
+    group.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault(); // space would scroll
+      act();
+    });
   }
 }
 
@@ -160,6 +164,7 @@ function sort(columns, edges, nodes) {
 
 function controls(root, data) {
   const field = document.createElement("fieldset");
+  field.setAttribute("aria-label", "What flows");
   const names = { words: "Whose words these are", choice: "Why the tools were called" };
   for (const [flow, title] of Object.entries(names)) {
     const label = document.createElement("label");
@@ -186,7 +191,8 @@ function svg(tag, attributes, parent) {
 }
 
 function clip(text, length) {
-  return text.length > length ? text.slice(0, length - 1) + "…" : text;
+  const characters = Array.from(text);
+  return characters.length > length ? characters.slice(0, length - 1).join("") + "…" : text;
 }
 
 function percent(share) {

@@ -1,7 +1,8 @@
 // The steps of a trace as a tree with a time line.
 //
-// data: {steps: [{id, parent, label, caption, kind, fault, start, length}], chosen, span}; start and
-// length are shares of the trace's time. A click, Enter or an arrow key chooses a step.
+// data: {steps: [{id, parent, label, caption, took, kind, fault, start, length}], chosen}; a parent stands
+// before its children; start and length are shares of the trace's time. A click, Enter or space chooses a step;
+// the arrow keys go up and down, fold and unfold.
 
 const folded = new WeakMap(); // root -> Set of ids of folded steps
 
@@ -28,7 +29,6 @@ export default function (component) {
     row.setAttribute("role", "treeitem");
     row.setAttribute("aria-level", String(depth(step) + 1));
     row.setAttribute("aria-selected", String(step.id === data.chosen));
-    row.tabIndex = step.id === data.chosen ? 0 : -1;
     row.style.setProperty("--depth", String(depth(step)));
     const head = element("div", "head", row);
     const fold = element("span", "fold", head, parents.has(step.id) ? "▾" : "");
@@ -75,9 +75,12 @@ export default function (component) {
   }
 
   function show() {
+    let stop = byId.get(data.chosen); // where the tab key comes in: what is chosen, or what it is folded into
+    while (hidden(stop)) stop = byId.get(stop.parent);
     for (const step of data.steps) {
       const row = rows.get(step.id);
       row.hidden = hidden(step);
+      row.tabIndex = step === stop ? 0 : -1;
       if (!parents.has(step.id)) continue;
       row.setAttribute("aria-expanded", String(!closed.has(step.id)));
       row.querySelector(".fold").textContent = closed.has(step.id) ? "▸" : "▾";

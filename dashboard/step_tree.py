@@ -44,17 +44,18 @@ def step_title(step: Step) -> str:
 
 
 def _rows(trace: Trace) -> list[dict[str, Any]]:
-    known = {step.id for step in trace.steps}
     begin = min(step.started_at for step in trace.steps)
     end = max(step.ended_at or step.started_at for step in trace.steps)
     whole = max((end - begin).total_seconds(), 1e-6)
-    rows = []
+    rows: list[dict[str, Any]] = []
+    before: set[str] = set()
     for number, step in enumerate(trace.steps, start=1):
         length = ((step.ended_at or step.started_at) - step.started_at).total_seconds()
         rows.append(
             {
                 "id": step.id,
-                "parent": step.parent_id if step.parent_id in known and step.parent_id != step.id else None,
+                # One that does not stand before it is none: a recording may name parents in a circle.
+                "parent": step.parent_id if step.parent_id in before else None,
                 "label": f"{number} · {step_title(step)}",
                 "caption": _caption(step),
                 "took": duration(step.started_at, step.ended_at) or step.status,
@@ -64,6 +65,7 @@ def _rows(trace: Trace) -> list[dict[str, Any]]:
                 "length": length / whole,
             }
         )
+        before.add(step.id)
     return rows
 
 

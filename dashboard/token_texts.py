@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import streamlit as st
 
 from flashtrace_agent.attribution import Attribution
 from flashtrace_agent.prompt.local_tokenizer import LocalTokenizer, find_tokenizer
@@ -13,6 +12,8 @@ from flashtrace_agent.prompt.token_text import TokenText
 from flashtrace_agent.segment import Segment
 from flashtrace_agent.span import Span
 from flashtrace_agent.trace import Step
+
+from .kept import kept
 
 
 def blank(step: Step) -> Attribution | None:
@@ -45,7 +46,7 @@ def blank(step: Step) -> Attribution | None:
     )
 
 
-@st.cache_resource(show_spinner=False, max_entries=4)  # type: ignore[untyped-decorator]
+@kept(show_spinner=False, max_entries=4)
 def _read(path: str, changed_ns: int) -> LocalTokenizer | None:
     """Return a tokenizer, kept while its file stays as it is; None where it cannot be read."""
     try:

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from flashtrace_agent.dashboard.data import open_store
-from flashtrace_agent.dashboard.links import TRACE, query
+from flashtrace_agent.dashboard.links import TRACE, moved, query
 from flashtrace_agent.dashboard.live import live
 from flashtrace_agent.dashboard.text import FIDELITY_COLOR, STATUS_COLOR, clip, duration, plain
 
@@ -28,9 +28,10 @@ LIVE_S = 3.0
 
 def _filter() -> str | None:
     """Let the reader filter; return the whole filter, None for none."""
-    if "where" not in st.session_state:
-        kept = st.session_state.get("last_where", "")  # the menu's links carry no query
-        st.session_state["where"] = st.query_params.get("where", kept)
+    if moved("where"):
+        st.session_state["where"] = st.query_params["where"]
+    elif "where" not in st.session_state:
+        st.session_state["where"] = st.session_state.get("last_where", "")  # the menu's links carry no query
     box, chips = st.columns([5, 4], vertical_alignment="bottom")
     written = box.text_input(
         "Filter",
@@ -61,7 +62,7 @@ def _filter() -> str | None:
 def _table(traces: list[Any], scores: dict[str, float]) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {
         "Time": [trace.started_at for trace in traces],
-        "Name": [trace.name for trace in traces],
+        "Name": [trace.name or trace.id for trace in traces],
         "Status": [[trace.status] for trace in traces],
         "Steps": [trace.steps for trace in traces],
         "Tools": [trace.tools for trace in traces],
@@ -81,9 +82,10 @@ _TIME = st.column_config.DatetimeColumn("Time (UTC)", format="YYYY-MM-DD HH:mm:s
 _STATUS = st.column_config.MultiselectColumn(
     options=list(STATUS_COLOR), color=list(STATUS_COLOR.values()), width=100
 )
+_NAME = st.column_config.ButtonColumn(width=300, alignment="left", type="tertiary", key="row_button")
 COLUMNS = {
     "Time": _TIME,
-    "Name": st.column_config.TextColumn(width=300),
+    "Name": _NAME,
     "Status": _STATUS,
     "Steps": st.column_config.NumberColumn(width=70),
     "Tools": st.column_config.ListColumn(width=160),
@@ -99,9 +101,25 @@ COLUMNS = {
 }
 
 
-def _chosen_row(event: Any) -> int | None:
-    chosen = [*event.selection.rows, *(row for row, _ in event.selection.cells)]
-    return int(chosen[0]) if chosen else None
+def _choose(columns: dict[str, list[Any]], config: dict[str, Any], ids: list[str], key: str) -> str | None:
+    """Show a table; return the id of the row whose name was clicked, or that was ticked.
+
+    A click into any other cell is no choice: to Streamlit, so is each cell that the keyboard comes by.
+    """
+    seen = st.session_state.get("rows_seen", [])  # what was clicked in; rows may have come since
+    st.session_state["rows_seen"] = ids
+    event = st.dataframe(
+        columns,
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        height="content" if len(ids) < 15 else 570,
+        column_config=config,
+        key=key,
+    )
+    click = st.session_state.get("row_button")
+    chosen = [*event.selection.rows, *([click.row] if click else [])]
+    return str(seen[chosen[0]]) if chosen and chosen[0] < len(seen) else None
 
 
 def _show(where: str | None, by_session: bool) -> None:
@@ -119,19 +137,11 @@ def _show_traces(where: str | None) -> None:
     if not traces and not starts:
         _empty(where)
         return
-    event = st.dataframe(
-        _table(traces, store.scores([trace.id for trace in traces])),
-        hide_index=True,
-        on_select="rerun",
-        selection_mode=["single-row", "single-cell"],
-        height="content" if len(traces) < 15 else 570,
-        column_config=COLUMNS,
-        key=f"traces-{len(starts)}-{where}",
-    )
-    row = _chosen_row(event)
-    if row is not None and row < len(traces):
-        st.switch_page(TRACE, query_params=query(traces[row].id))
-    _show_pager("Click a row to open its trace.", traces[-1].id if len(found) > PAGE_SIZE else None)
+    ids = [trace.id for trace in traces]
+    chosen = _choose(_table(traces, store.scores(ids)), COLUMNS, ids, f"traces-{len(starts)}-{where}")
+    if chosen is not None:
+        st.switch_page(TRACE, query_params=query(chosen))
+    _show_pager("open its trace", ids[-1] if len(found) > PAGE_SIZE else None)
 
 
 def _show_sessions(where: str | None) -> None:
@@ -142,33 +152,31 @@ def _show_sessions(where: str | None) -> None:
     if not sessions and not starts:
         st.info("No trace that is shown here belongs to a session.", icon=":material/forum:")
         return
-    event = st.dataframe(
-        {
-            "Session": [one.session for one in sessions],
-            "Traces": [one.traces for one in sessions],
-            "Time": [one.latest_at for one in sessions],
-            "Latest trace": [one.latest_name for one in sessions],
-            "Status": [[one.latest_status] for one in sessions],
-        },
-        hide_index=True,
-        on_select="rerun",
-        selection_mode=["single-row", "single-cell"],
-        height="content" if len(sessions) < 15 else 570,
-        column_config={"Time": _TIME, "Status": _STATUS, "Traces": st.column_config.NumberColumn(width=80)},
-        key=f"sessions-{len(starts)}-{where}",
-    )
-    row = _chosen_row(event)
-    if row is not None and row < len(sessions):
-        st.session_state["open_session"] = sessions[row].session
+    names = [one.session for one in sessions]
+    columns: dict[str, list[Any]] = {
+        "Session": names,
+        "Traces": [one.traces for one in sessions],
+        "Time": [one.latest_at for one in sessions],
+        "Latest trace": [one.latest_name for one in sessions],
+        "Status": [[one.latest_status] for one in sessions],
+    }
+    count = st.column_config.NumberColumn(width=80)
+    config = {"Session": _NAME, "Time": _TIME, "Status": _STATUS, "Traces": count}
+    chosen = _choose(columns, config, names, f"sessions-{len(starts)}-{where}")
+    if chosen is not None:
+        st.session_state["open_session"] = chosen
         st.rerun(scope="app")
-    _show_pager("Click a row to see the session's traces.", after)
+    _show_pager("see the session's traces", after)
 
 
-def _show_pager(hint: str, after: str | None) -> None:
-    """Show how to go on. Keyset paging: a page starts below the id that ended the one before it."""
+def _show_pager(why: str, after: str | None) -> None:
+    """Say why to choose a row, and show how to go on.
+
+    Keyset paging: a page starts below the id that ended the one before it.
+    """
     starts: list[str] = st.session_state["page_starts"]
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(hint)
+        st.caption(f"Click a name, or tick its row (Shift and space), to {why}.")
         st.space("stretch")
         if starts and st.button("Newer", icon=":material/chevron_left:"):
             starts.pop()

@@ -17,6 +17,9 @@ from flashtrace_agent.trajectory import Trajectory
 
 
 def _empty(trace: Trace) -> None:
+    if not any(step.kind == "model" for step in trace.steps):
+        st.info("This trace has no model step, so there is nothing to trace back.")
+        return
     with st.container(border=True, width=820):
         st.subheader("This run has not been traced back yet", anchor=False)
         st.write("This traces its final answer back through all steps, and stores the result:")

@@ -10,7 +10,7 @@ from flashtrace_agent.attribution import Attribution
 from flashtrace_agent.dashboard.checking import show_check
 from flashtrace_agent.dashboard.data import attribute_command, open_store, open_trace, position_of
 from flashtrace_agent.dashboard.heatmap import heatmap
-from flashtrace_agent.dashboard.links import TRACE, asked, query, settle
+from flashtrace_agent.dashboard.links import TRACE, asked, moved, query, settle
 from flashtrace_agent.dashboard.queueing import (
     explaining_jobs,
     find_job,
@@ -40,10 +40,11 @@ def _choose_step(trace: Trace, models: Sequence[Step]) -> Step:
     step = next((one for one in models if wanted and one.id.startswith(wanted)), None)
     if wanted and step is None:
         st.warning(f"No model step {plain(clip(wanted))} in this trace\\.", icon=":material/link_off:")
+    if moved("step") or st.session_state.get(key) not in by_id:
+        st.session_state[key] = (step or models[0]).id
     chosen = st.selectbox(
         "Step",
         list(by_id),
-        index=list(by_id).index((step or models[0]).id),
         format_func=lambda step_id: _step_label(trace, by_id[step_id]),
         label_visibility="collapsed",
         key=key,
@@ -78,7 +79,7 @@ def _choose_target(step: Step, attributions: Sequence[Attribution], tokens: Sequ
     key = _target_key(step.id)
     linked = step.id.startswith(asked("step") or "")  # else the address is still that of the step before
     wanted = asked("target") if linked else None
-    chosen_before = st.session_state.get(key)
+    chosen_before = None if linked and moved("target") else st.session_state.get(key)
     found = choices(step, attributions, tokens, chosen_before or wanted)
     by_id = {choice.id: choice for choice in found}
     if not by_id:
@@ -184,13 +185,13 @@ def _everything(step: Step) -> None:
         st.rerun()
 
 
-def _show(trace: Trace, models: Sequence[Step]) -> None:
-    store = open_store()
+def _show_head(trace: Trace, models: Sequence[Step]) -> tuple[Step, list[Attribution]]:
+    """Let the reader choose the step; return it with what is known of it."""
     head, controls = st.columns([2, 3], vertical_alignment="center")
     head.header(f"Why: {plain(clip(trace.name, 28))}", anchor=False)
     with controls.container(horizontal=True, vertical_alignment="center"):
         step = _choose_step(trace, models)
-        attributions = store.get_attributions(step.id)
+        attributions = open_store().get_attributions(step.id)
         if attributions:
             st.download_button(
                 "Save as a page",
@@ -206,6 +207,11 @@ def _show(trace: Trace, models: Sequence[Step]) -> None:
         )
     if step.fidelity_reason and step.fidelity != "exact":
         st.caption(plain(f"Token ids are {step.fidelity}: {step.fidelity_reason}"))
+    return step, attributions
+
+
+def _show(trace: Trace, models: Sequence[Step]) -> None:
+    step, attributions = _show_head(trace, models)
     explicit = asked("target") is not None or step.id in _wishes()
     empty = None if attributions else blank(step)
     pictures = attributions or ([empty] if empty is not None else [])

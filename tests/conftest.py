@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 if not torch.cuda.is_available():
     # Interpret the GPU kernels. Triton reads this when it is imported, by whichever package comes first.
@@ -35,6 +39,20 @@ def default_model() -> Any:
 
     ensure_model()
     return Attributor.from_pretrained("smollm2")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One Chromium for the module."""
+    from playwright.sync_api import expect, sync_playwright
+
+    from .dashboard.browser import ARGUMENTS, PATIENCE_MS, chromium
+
+    expect.set_options(timeout=PATIENCE_MS)
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
+        yield started
+        started.close()
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,9 @@ function ftControls(holder, viewer, changed) {
   find.setAttribute("aria-label", "Find in the text; Enter goes to the next place");
   find.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || !find.value) return;
-    const found = changed.find(find.value, event.shiftKey);
-    find.classList.toggle("ft-missing", !found);
+    find.setAttribute("aria-invalid", String(!changed.find(find.value, event.shiftKey)));
   });
-  find.addEventListener("input", () => find.classList.remove("ft-missing"));
+  find.addEventListener("input", () => find.removeAttribute("aria-invalid"));
 }
 
 // What shows the scores one way or another.

@@ -8,9 +8,8 @@ function ftFind(tokens, words, active, backwards) {
   let text = "";
   for (const token of tokens) {
     starts.push(text.length);
-    text += token;
+    text += token.toLowerCase(); // one by one: some letters are longer in lower case
   }
-  text = text.toLowerCase();
   const wanted = words.toLowerCase();
   let at;
   if (backwards) {

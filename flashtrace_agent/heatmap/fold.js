@@ -3,7 +3,7 @@
 // Cold are the weakest lines that together hold at most COLD of the score. They are folded where
 // MIN or more follow each other; a line next to a warm one stays, as its context.
 //
-// Returns what to show: a line's number, or {from, to, share, tokens} for lines [from, to).
+// Returns what to show: a line's number, or {from, to, share} for lines [from, to).
 
 const FT_COLD = 0.05;
 const FT_MIN_FOLD = 6;

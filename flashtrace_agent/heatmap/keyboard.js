@@ -1,6 +1,7 @@
 // Walk the text and choose by keyboard: what pointing, clicking and dragging do, without a pointer.
 //
-// Left and right: the token before and after. Page up and page down: the next stronger and weaker.
+// Left and right: the token before and after. Home and end: the first and the last. Page up and page down:
+// the next stronger and weaker.
 // Shift and left or right: mark generated tokens. Enter: explain what is marked, or the part at
 // hand (Alt: the token alone); in the prompt, show what the segment influenced. Escape: let go.
 
@@ -8,6 +9,7 @@ function ftKeyboard(pane, viewer, reader) {
   let anchor = -1; // where marking began
 
   pane.addEventListener("keydown", (event) => {
+    if (event.target !== pane) return undefined; // a fold's button
     const active = reader.active();
     if (event.key === "Escape") {
       anchor = -1;
@@ -39,6 +41,8 @@ function ftKeyboard(pane, viewer, reader) {
     const climb = { PageDown: 1, PageUp: -1 }[event.key];
     const last = viewer.sequence().tokens.length - 1;
     if (step) return Math.max(0, Math.min(last, active + step));
+    if (event.key === "Home") return 0;
+    if (event.key === "End") return last;
     if (climb) return viewer.ranking[Math.max(0, (viewer.rankOf(active) || 0) - 1 + climb)];
     return undefined;
   }

@@ -52,6 +52,7 @@ function ftFoldLine(fold, picture, open) {
   const row = ftElement("div", "ft-line ft-fold");
   const button = ftElement("button", "", row);
   button.type = "button";
+  button.tabIndex = -1; // the arrow keys walk into it; hundreds of stops would stand before the ranking
   const names = new Set();
   for (let line = fold.from; line < fold.to; line++) {
     if (layout.tile[line] >= 0) names.add(tiles[layout.tile[line]][0]);

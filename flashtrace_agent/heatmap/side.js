@@ -22,6 +22,7 @@ function ftSide(side, viewer, act) {
   const list = ftElement("ol", "ft-ranking ft-segments", side);
   for (const [name, share, count] of found) {
     const row = ftRow(list, name, share, share / found[0][1], () => act.segment(name));
+    row.dataset.segment = name;
     row.title = ftCount(count, "token") + ". Click to go there and see what it influenced.";
     row.setAttribute("aria-pressed", String(viewer.state.segment === name));
   }

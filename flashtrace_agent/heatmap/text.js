@@ -4,17 +4,19 @@
 // Tokens that chat templates are made of; they get a dashed frame.
 const SPECIAL = /^(<[|｜].*[|｜]>|<\/?s>|<(bos|eos|pad|unk|start_of_turn|end_of_turn)>|\[\/?INST\])$/;
 
-// Controls, zero-width and direction marks would hide or reorder what the model read.
-const INVISIBLE = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g;
+// Controls, zero-width, direction and tag marks would hide or reorder what the model read. Joiners and variation
+// selectors shape the characters beside them: they are shown only where a token has nothing else.
+const INVISIBLE = /(?![\n\t\u200c\u200d\ufe0e\ufe0f])[\p{Cc}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
+const SHAPING_ONLY = /^[\u200c\u200d\ufe0e\ufe0f]*$/;
 
 // Characters that take two cells of a monospaced line.
 const WIDE = /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]/g;
 
+// No token is without width: what has none is named, an accent alone gets a place to stand on.
 function ftEscape(token) {
-  return token.replace(
-    INVISIBLE,
-    (c) => "⟨U+" + c.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0") + "⟩"
-  );
+  const named = (c) => "⟨U+" + c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0") + "⟩";
+  if (SHAPING_ONLY.test(token)) return Array.from(token, named).join("") || "⟨⟩";
+  return token.replace(INVISIBLE, named).replace(/^\p{Mn}/u, "◌$&");
 }
 
 function ftVisible(token) {
@@ -22,7 +24,8 @@ function ftVisible(token) {
 }
 
 function ftClip(value, length) {
-  return value.length > length ? value.slice(0, length - 1) + "…" : value;
+  if (value.length <= length) return value;
+  return value.slice(0, length - 1).replace(/[\ud800-\udbff]$/, "") + "…"; // no half of a character
 }
 
 function ftPercent(share) {

@@ -3,6 +3,7 @@
 function ftTip(box, viewer) {
   const tip = ftElement("div", "ft-tip", box);
   tip.setAttribute("role", "tooltip");
+  tip.setAttribute("aria-live", "polite"); // said as the keyboard goes from token to token
   tip.id = viewer.uid + "-tip";
   tip.hidden = true;
 

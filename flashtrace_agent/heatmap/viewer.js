@@ -30,9 +30,9 @@ function flashtraceHeatmap(root, data, state, events) {
   pane.setAttribute("role", "group");
   pane.setAttribute(
     "aria-label",
-    "Tokens of the prompt and the completion. Left and right arrows go from token to token, page up " +
-      "and page down from rank to rank. Enter explains a generated part, or shows what a segment of " +
-      "the prompt influenced; shift and the arrows mark several tokens."
+    "Tokens of the prompt and the completion. Left and right arrows go from token to token, home and end " +
+      "to the first and the last, page up and page down from rank to rank. Enter explains a generated part, " +
+      "or shows what a segment of the prompt influenced; shift and the arrows mark several tokens."
   );
   side.setAttribute("aria-label", "Ranking");
 
@@ -50,7 +50,7 @@ function flashtraceHeatmap(root, data, state, events) {
     },
   });
   const tip = ftTip(box, viewer);
-  const lines = ftLines(pane, (item, index) => ftDrawLine(item, shown[index - 1], picture(), openFold));
+  const lines = ftLines(pane, (item, index) => ftDrawLine(item, shown[index - 1], picture(), pressFold));
   pane.setAttribute("aria-describedby", tip.id);
 
   let layout = null;
@@ -61,8 +61,7 @@ function flashtraceHeatmap(root, data, state, events) {
   let shares = new Map(); // of each segment's name
   let active = -1; // token under the pointer or the keyboard
   let marked = null; // [start, end) about to be picked
-  let anchor = -1; // where marking by keyboard began
-
+  
   const blank = () => viewer.isBlank();
 
   // ---- what is shown ----------------------------------------------------------------------
@@ -100,7 +99,17 @@ function flashtraceHeatmap(root, data, state, events) {
     viewer.ranking = ranking;
     shares = new Map(viewer.view().segments.map(([name, share]) => [name, share]));
     foldLines();
+    drawSide(state.segment);
+  }
+
+  // What is pressed there is drawn anew: the focus goes to what it opened, or back to the segment it came from.
+  function drawSide(from) {
+    const held = side.contains(root.getRootNode().activeElement);
     ftSide(side, viewer, act);
+    if (!held) return;
+    const rows = [...side.querySelectorAll("[data-segment]")];
+    const next = side.querySelector(".ft-close") || rows.find((row) => row.dataset.segment === from) || pane;
+    next.focus({ preventScroll: true });
   }
 
   function foldLines() {
@@ -169,8 +178,9 @@ function flashtraceHeatmap(root, data, state, events) {
   const act = {
     segment(name) {
       if (blank()) return;
+      const before = state.segment;
       state.segment = name;
-      ftSide(side, viewer, act);
+      drawSide(before);
       if (name !== null) {
         side.scrollTop = 0;
         if (!inSight(name)) reveal(strongestIn(name));
@@ -200,6 +210,11 @@ function flashtraceHeatmap(root, data, state, events) {
     },
   };
   ftPick(pane, viewer, act);
+
+  function pressFold(line) {
+    openFold(line);
+    pane.focus({ preventScroll: true }); // the button is gone
+  }
 
   function openFold(line) {
     opened.add(line);
@@ -281,8 +296,10 @@ function flashtraceHeatmap(root, data, state, events) {
     });
   }
 
+  const held = root.contains(root.getRootNode().activeElement);
   root.replaceChildren(box);
   drawAll();
+  if (held) pane.focus({ preventScroll: true });
   new ResizeObserver(() => {
     if (!pane.clientWidth) return;
     if (ftColumns(pane) !== columns) {

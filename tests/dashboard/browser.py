@@ -33,7 +33,7 @@ PATIENCE_MS = 240_000
 """The machine may be busy with other things, and Streamlit loads its parts lazily; nothing waits longer than
 it has to."""
 
-SIZES = {"laptop": (1280, 800), "wide": (1920, 1080)}
+SIZES = {"laptop": (1280, 800), "wide": (2560, 1440)}
 
 
 def chromium() -> str:
@@ -142,9 +142,9 @@ def see_rows(page: Page, count: int) -> None:
     expect(grid).to_have_count(1)
 
 
-def click_row(page: Page, left: int) -> None:
-    """Click into the first row of the page's table, so far from its left; the table is a canvas."""
-    page.get_by_test_id("stDataFrame").click(position={"x": left, "y": 52})
+def click_row(page: Page, left: int = 18) -> None:
+    """Tick the first row of the page's table, a canvas, or click into it so far from the left."""
+    page.locator("[data-testid=stDataFrame]:visible").first.click(position={"x": left, "y": 52})
 
 
 def bring_into_sight(page: Page, position: int) -> Locator:

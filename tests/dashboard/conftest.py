@@ -6,14 +6,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
 from streamlit.testing.v1 import AppTest
 
 import flashtrace_agent.dashboard
 from flashtrace_agent.store import Store
 
 from .agent_run import Run, build_failed_run, build_run
-from .browser import ARGUMENTS, PATIENCE_MS, chromium, serving
+from .browser import serving
 
 APP = Path(flashtrace_agent.dashboard.__path__[0]) / "app.py"
 
@@ -56,16 +55,6 @@ def app(store_url: str, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     monkeypatch.setenv("FLASHTRACE_AGENT_STORE", store_url)
     monkeypatch.delenv("FLASHTRACE_AGENT_DASHBOARD_TOKEN", raising=False)
     return AppTest.from_file(str(APP), default_timeout=60)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One Chromium for the module."""
-    expect.set_options(timeout=PATIENCE_MS)
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ def test_from_the_list_to_why(browser: Browser, address: str, good_run: Run) -> 
     page.goto(address)
     see_rows(page, 3)
     watched.shoot("traces")
-    click_row(page, 300)
+    click_row(page, 240)
     expect(page.get_by_text("There are 12 lamps left in stock.").first).to_be_visible()
     expect(page).to_have_url(re.compile(f"trace={good_run.trace.id}"))
 
@@ -193,6 +193,49 @@ def test_hostile_tokens_stay_text(browser: Browser, tmp_path: Path, good_run: Ru
     expect(page.locator('.ft-t[data-pos="7"]')).to_have_text("⟨U+202E⟩evil")
     assert page.locator("img").count() == 0
     assert page.title() == "<b>Title</b>"
+    watched.close()
+
+
+ODD = {
+    "": "⟨⟩",
+    "\u200b": "⟨U+200B⟩",
+    "\u200d": "⟨U+200D⟩",
+    "\U000e0041": "⟨U+E0041⟩",
+    "\u0301": "◌\u0301",
+    "👩\u200d🔬": "👩\u200d🔬",
+    "می\u200cخواهم": "می\u200cخواهم",
+    "İİİ ß": "İİİ ß",
+    "x" * 500: "x" * 500,
+    "\ufffd": "\ufffd",
+}
+"""What odd tokens are shown as."""
+
+
+def test_odd_tokens_have_a_width_and_are_found(browser: Browser, tmp_path: Path, good_run: Run) -> None:
+    """Zero-width, combining, invisible, right-to-left and long ones: each can be pointed at."""
+    from dataclasses import replace
+
+    original = good_run.attributions[good_run.trace.steps[0].id][1]
+    start = 20
+    tokens = [*original.tokens[:start], *ODD, *original.tokens[start + len(ODD) :]]
+    path = tmp_path / "page.html"
+    path.write_text(render_html([replace(original, tokens=tuple(tokens))], "\u202eodd"), encoding="utf-8")
+    watched = Watched(browser)
+    page = watched.page
+    page.goto(path.as_uri())
+    for position, shown in enumerate(ODD.values(), start):
+        pieces = page.locator(f'.ft-t[data-pos="{position}"]')
+        bring_into_sight(page, position)
+        assert "".join(pieces.all_text_contents()) == shown
+        assert all(box["width"] > 3 for piece in pieces.all() if (box := piece.bounding_box()))
+    find = page.get_by_label("Find in the text")
+    find.fill("X" * 20)  # İ is two letters long in lower case: what stands after it must be found where it is
+    find.press("Enter")
+    expect(page.get_by_role("tooltip")).to_contain_text(f"position{start + list(ODD).index('x' * 500)}")
+    find.fill("not in here")
+    find.press("Enter")
+    expect(find).to_have_attribute("aria-invalid", "true")
+    watched.shoot("page-odd")
     watched.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from flashtrace_agent.store import Store
 
+from ..review.prompts import run, write
 from .agent_run import Run, trajectory_of
 from .app_pages import click, link_labels, open_page, tree
 
@@ -95,6 +97,15 @@ def test_a_run_that_was_not_traced_back_tells_the_command(app: AppTest, good_run
     )
 
 
+def test_a_run_without_model_steps_cannot_be_traced_back(app: AppTest, good_run: Run) -> None:
+    """No command is offered that would fail."""
+    with Store(Store.default_url()) as store:
+        store.write_trace(replace(good_run.trace, id="bare", steps=[]))
+    open_page(app, "trajectory.py", trace="bare")
+    assert "no model step" in app.info[0].value
+    assert not app.code
+
+
 def test_a_trajectory_is_drawn_and_listed(app: AppTest, good_run: Run) -> None:
     """The diagram gets the stored graph; the table has its ends, largest first, adding up to 1."""
     with Store(Store.default_url()) as store:
@@ -120,6 +131,15 @@ def test_two_traces_are_compared(app: AppTest, good_run: Run) -> None:
     assert (app.query_params["a"], app.query_params["b"]) == (ids[1], ids[0])
 
 
+def test_an_address_to_compare_may_be_short_or_outdated(app: AppTest, good_run: Run) -> None:
+    """Shortened ids are filled in; a trace that is gone is said to be, and another one is offered."""
+    known = good_run.trace.id
+    open_page(app, "compare.py", a=known[:20], b="01gone")
+    assert app.query_params["a"] == known
+    assert "01gone" in app.warning[0].value
+    assert app.query_params["b"] in {trace.id for trace in _traces()} - {known}
+
+
 def test_what_cannot_be_compared_is_said(app: AppTest, failed_run: Run, good_run: Run) -> None:
     """A trace without attributions tells the command; without versions the page says so."""
     open_page(app, "compare.py", a=good_run.trace.id, b=failed_run.trace.id)
@@ -127,6 +147,18 @@ def test_what_cannot_be_compared_is_said(app: AppTest, failed_run: Run, good_run
     app.button_group(key="compare-kind").set_value("versions").run()
     assert "no two prompt versions" in app.info[0].value
     assert not app.exception
+
+
+def test_the_review_of_two_models_names_them_as_they_are(app: AppTest) -> None:
+    """The titles of the parts are Markdown, which could load a picture."""
+    with Store(Store.default_url()) as store:
+        for number in range(3):
+            write(store, run(number))
+            write(store, run(number + 3, model="![x](https://pictures.example/x.png)"))
+    open_page(app, "review.py")
+    titles = [tab.label for tab in app.tabs if "pictures" in tab.label]
+    assert titles
+    assert all(title.startswith(r"\!\[x\]\(") for title in titles)
 
 
 def _traces() -> list[Any]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from streamlit.testing.v1 import AppTest
+
+from flashtrace_agent.store import Store
 
 from .agent_run import Run
 from .app_pages import click, link_labels, open_page, tree
@@ -66,6 +69,15 @@ def test_steps_and_traces_are_walked_one_by_one(app: AppTest, good_run: Run, fai
     assert app.query_params["trace"] == failed_run.trace.id
     click(app, "Newer trace")
     assert app.query_params["trace"] == good_run.trace.id
+
+
+def test_steps_that_name_each_other_as_parents_are_still_a_tree(app: AppTest, good_run: Run) -> None:
+    """A recording may say so; drawn as it stands, the tree would have no end."""
+    first, tool, last = good_run.trace.steps
+    with Store(Store.default_url()) as store:
+        store.write_steps([replace(first, parent_id=tool.id), replace(last, parent_id=last.id)])
+    open_page(app, "trace.py", trace=good_run.trace.id)
+    assert [row["parent"] for row in tree(app)["steps"]] == [None, first.id, None]
 
 
 def test_failed_trace_opens_at_its_fault(app: AppTest, failed_run: Run) -> None:

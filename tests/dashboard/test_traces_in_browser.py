@@ -19,7 +19,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 def test_new_traces_appear_while_watching(browser: Browser, tmp_path: Path) -> None:
-    """With Live on, a run that is recorded now shows up by itself; a filter narrows the list."""
+    """With Live on, a run that is recorded now shows up by itself; a filter narrows the list.
+
+    A click means the row that was seen, whatever has come since; a store that was made anew is opened anew.
+    """
     url = f"sqlite:///{tmp_path / 'traces.db'}"
     fill(url, [build_run(1)])
     with serving(url) as address:
@@ -39,6 +42,16 @@ def test_new_traces_appear_while_watching(browser: Browser, tmp_path: Path) -> N
         page.get_by_label("Filter", exact=True).press("Enter")
         see_rows(page, 1)
         expect(page).to_have_url(re.compile("where=text"))
+        fill(url, [newest := build_run(3, "sofa")])
+        click_row(page)
+        expect(page).to_have_url(re.compile(build_run(2).trace.id))  # not the one that has come since
+        page.get_by_role("link", name="Traces").click()
+        see_rows(page, 2)
+        for part in ("", "-wal", "-shm"):
+            Path(f"{tmp_path / 'traces.db'}{part}").unlink(missing_ok=True)
+        fill(url, [newest])
+        page.get_by_role("button", name="Refresh").click()
+        see_rows(page, 1)
         watched.close()
 
 
@@ -53,7 +66,7 @@ def test_list_in_every_look(browser: Browser, address: str, scheme: str, size: s
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     page.get_by_text("By session", exact=True).click()
     see_rows(page, 1)
-    click_row(page, 120)
+    click_row(page, 80)
     expect(page.get_by_label("Filter", exact=True)).to_have_value("session = 'morning shift'")
     see_rows(page, 3)
     watched.close()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -98,40 +100,38 @@ def test_click_chooses_a_part_and_drag_chooses_tokens(
         watched.close()
 
 
-def test_a_request_is_taken_back(browser: Browser, tmp_path: Path, good_run: Run) -> None:
-    """Cancel empties the queue; nothing asks again by itself."""
-    step = good_run.trace.steps[0]
-    url = f"sqlite:///{tmp_path / 'traces.db'}"
-    fill(url, [good_run])
+@contextmanager
+def waiting(browser: Browser, folder: Path, run: Run) -> Iterator[tuple[Page, Store]]:
+    """Show the Why page of tokens that nobody explained, as long as the request for them is in the queue."""
+    step = run.trace.steps[0]
+    url = f"sqlite:///{folder / 'traces.db'}"
+    fill(url, [run])
     with serving(url) as address, Store(url) as store:
         watched = Watched(browser)
-        page = watched.page
-        target = f"{len(step.prompt_ids or []) + 3}:{len(step.prompt_ids or []) + 5}"
-        page.goto(f"{address}/why?trace={good_run.trace.id}&step={step.id}&target={target}")
-        expect(page.get_by_text("waits in the queue").first).to_be_visible()
+        written = len(step.prompt_ids or [])
+        target = f"{written + 3}:{written + 5}"
+        watched.page.goto(f"{address}/why?trace={run.trace.id}&step={step.id}&target={target}")
+        expect(watched.page.get_by_text("waits in the queue").first).to_be_visible()
         assert [job.targets for job in store.jobs.open()] == [(target,)]
+        yield watched.page, store
+        watched.close()
+
+
+def test_a_request_is_taken_back(browser: Browser, tmp_path: Path, good_run: Run) -> None:
+    """Cancel empties the queue; nothing asks again by itself."""
+    with waiting(browser, tmp_path, good_run) as (page, store):
         page.get_by_role("button", name="Cancel").click()
         expect(page.get_by_role("button", name="Explain it").first).to_be_visible()
         page.wait_for_timeout(1500)  # longer than the page waits between two looks
         assert store.jobs.open() == []
-        watched.close()
 
 
 def test_an_error_while_waiting_is_a_sentence(browser: Browser, tmp_path: Path, good_run: Run) -> None:
     """Somebody deletes the trace while the page waits for its explanation: no traceback."""
-    step = good_run.trace.steps[0]
-    url = f"sqlite:///{tmp_path / 'traces.db'}"
-    fill(url, [good_run])
-    with serving(url) as address, Store(url) as store:
-        watched = Watched(browser)
-        page = watched.page
-        target = f"{len(step.prompt_ids or []) + 3}:{len(step.prompt_ids or []) + 5}"
-        page.goto(f"{address}/why?trace={good_run.trace.id}&step={step.id}&target={target}")
-        expect(page.get_by_text("waits in the queue").first).to_be_visible()
+    with waiting(browser, tmp_path, good_run) as (page, store):
         store.delete_trace(good_run.trace.id)
         expect(page.get_by_text("No step").first).to_be_visible()
         expect(page.get_by_text("Traceback")).to_have_count(0)
-        watched.close()
 
 
 def test_what_a_segment_influenced(browser: Browser, address: str, good_run: Run) -> None:

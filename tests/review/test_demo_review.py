@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, expect
 
 from flashtrace_agent.review import build_report
 from flashtrace_agent.review.request import LineCheck
@@ -15,7 +15,7 @@ from flashtrace_agent.review.selection import GroupKey
 from flashtrace_agent.store import Store
 
 from ..conftest import Demo, command
-from ..dashboard.browser import ARGUMENTS, SCREENSHOTS, chromium
+from ..dashboard.browser import Watched
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]
 
@@ -92,15 +92,12 @@ def test_a_worker_runs_the_check_that_a_page_asked_for(report: dict[str, Any], d
 
 
 @pytest.mark.browser
-def test_the_page_of_the_real_run_is_drawn(report: dict[str, Any], page: Path) -> None:
-    """Its head, and its account of calls to unknown tools, are the README's pictures."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
-        drawn = browser.new_page(viewport={"width": 1280, "height": 1020})
-        drawn.goto(page.as_uri())
-        assert drawn.get_by_text(NOTE).count() >= 2
-        SCREENSHOTS.mkdir(exist_ok=True)
-        drawn.screenshot(path=SCREENSHOTS / "review-demo.png")
-        heading = drawn.get_by_role("heading", name="Calls to tools that do not exist")
-        drawn.locator("section", has=heading).screenshot(path=SCREENSHOTS / "review-demo-calls.png")
-        browser.close()
+def test_the_page_of_the_real_run_is_drawn(browser: Browser, report: dict[str, Any], page: Path) -> None:
+    """It names the line that can go, and explains the calls to unknown tools."""
+    watched = Watched(browser)
+    watched.page.goto(page.as_uri())
+    assert watched.page.get_by_text(NOTE).count() >= 2
+    heading = watched.page.get_by_role("heading", name="Calls to tools that do not exist")
+    expect(watched.page.locator("section", has=heading)).to_contain_text("sofa")
+    watched.shoot("review-demo")
+    watched.close()

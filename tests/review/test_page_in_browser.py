@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from flashtrace_agent.attribution import Attribution
 from flashtrace_agent.review import build_report
@@ -18,28 +18,11 @@ from flashtrace_agent.store import Job, Store
 from flashtrace_agent.store.work import work
 from flashtrace_agent.trace import Step
 
-from ..dashboard.browser import ARGUMENTS, PATIENCE_MS, SCREENSHOTS, chromium, serving, settle
+from ..dashboard.browser import Watched, click_row, serving, settle
 from .prompts import IDLE, PLAIN, run, write
 from .proving import prove_all
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One Chromium for the module."""
-    expect.set_options(timeout=PATIENCE_MS)
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
-        yield started
-        started.close()
-
-
-def shoot(page: Page, name: str) -> None:
-    """Keep a screenshot."""
-    settle(page)
-    SCREENSHOTS.mkdir(exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -49,20 +32,16 @@ def test_the_page_stands_alone(browser: Browser, tmp_path: Path, scheme: str) ->
     runs = [run(number, system=f"{PLAIN}\n{IDLE}\n{nasty}") for number in range(4)]
     path = tmp_path / "review.html"
     path.write_text(render_html(describe(build_report(entry for one in runs for entry in one))))
-    page = browser.new_page(
-        viewport={"width": 1280, "height": 800}, color_scheme="dark" if scheme == "dark" else "light"
-    )
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    watched = Watched(browser, scheme)
+    page = watched.page
     page.goto(path.as_uri())
     expect(page.get_by_role("heading", name="Dead weight").first).to_be_visible()
     expect(page.get_by_text(nasty).first).to_be_visible()
     assert page.locator("svg.stack rect").count() > 6
     assert page.locator("svg .chance").count() > 6
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
-    shoot(page, f"review-page-{scheme}")
-    page.close()
-    assert asked == [path.as_uri()]
+    watched.shoot(f"review-page-{scheme}")
+    watched.close()
 
 
 @pytest.fixture(scope="module")
@@ -77,30 +56,28 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_the_dashboards_review_leads_from_a_line_to_why(browser: Browser, address: str) -> None:
-    page = browser.new_page(viewport={"width": 1280, "height": 1100})
-    page.set_default_timeout(PATIENCE_MS)
-    page.goto(f"{address.rstrip('/')}/review")
+    watched = Watched(browser)
+    page = watched.page
+    page.goto(f"{address}/review")
     expect(page.get_by_text("not above chance").first).to_be_visible()
     settle(page)
     page.get_by_role("tab", name="Ledger: lines").click()
     table = page.locator("[data-testid=stDataFrame]:visible").first
     expect(table).to_be_visible()
-    shoot(page, "review-dashboard")
-    box = table.bounding_box()
-    assert box is not None
-    page.mouse.click(box["x"] + 200, box["y"] + 55)
+    watched.shoot("review-dashboard")
+    click_row(page)
     expect(page.get_by_text("mattered most").last).to_be_visible()
     settle(page)
     page.get_by_test_id("stPageLink").first.click()
     page.wait_for_url("**/why?**")
     expect(page.get_by_text("Why:").first).to_be_visible()
-    page.close()
+    watched.close()
 
 
 def test_the_dashboards_review_compares_versions(browser: Browser, address: str) -> None:
-    page = browser.new_page(viewport={"width": 1280, "height": 1100})
-    page.set_default_timeout(PATIENCE_MS)
-    page.goto(f"{address.rstrip('/')}/review")
+    watched = Watched(browser)
+    page = watched.page
+    page.goto(f"{address}/review")
     for label, version in (("Prompt version", "v2"), ("Compared with", "v1")):
         box = page.get_by_role("combobox", name=label)
         expect(box).to_be_enabled()
@@ -108,8 +85,8 @@ def test_the_dashboards_review_compares_versions(browser: Browser, address: str)
         page.get_by_role("option", name=version, exact=True).click()
         expect(box).to_have_value(version)
     expect(page.get_by_role("tab", name="v1 → v2").first).to_be_visible()
-    shoot(page, "review-compare")
-    page.close()
+    watched.shoot("review-compare")
+    watched.close()
 
 
 def test_the_check_is_queued_with_its_cost_and_its_result_appears(browser: Browser, tmp_path: Path) -> None:
@@ -128,16 +105,16 @@ def test_the_check_is_queued_with_its_cost_and_its_result_appears(browser: Brows
         for number in range(4):
             write(store, run(number))
         with serving(url) as address:
-            page = browser.new_page(viewport={"width": 1280, "height": 1100})
-            page.set_default_timeout(PATIENCE_MS)
-            page.goto(f"{address.rstrip('/')}/review")
+            watched = Watched(browser)
+            page = watched.page
+            page.goto(f"{address}/review")
             expect(page.get_by_text("The check of 2 lines runs tiny").first).to_be_visible()
             settle(page)
             assert store.jobs.open() == []
             page.get_by_role("button", name="Run the check").click()
             expect(page.get_by_text("waits in the queue").first).to_be_visible()
             expect(page.get_by_text("No worker is running").first).to_be_visible()
-            shoot(page, "review-check-queued")
+            watched.shoot("review-check-queued")
             worker = threading.Thread(
                 target=lambda: list(work(store, check, worker="test:1", stop=threading.Event(), watch=False))
             )
@@ -145,5 +122,5 @@ def test_the_check_is_queued_with_its_cost_and_its_result_appears(browser: Brows
             expect(page.get_by_text("1 line can go").first).to_be_visible()
             worker.join()
             expect(page.get_by_role("button", name="Run the check")).to_have_count(0)
-            shoot(page, "review-checked")
-            page.close()
+            watched.shoot("review-checked")
+            watched.close()
