@@ -29,7 +29,7 @@ class AttentionCall:
 
     Attributes:
         query: (1, H, rows, d_h); key, value: (1, H_kv, N so far, d_h).
-        scaling: multiplies query·key; window, softcap: see `capture.LayerCapture`.
+        scaling: multiplies query·key; window, softcap: see `layers.LayerCapture`.
     """
 
     query: Tensor

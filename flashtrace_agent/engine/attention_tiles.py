@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .capture import LayerCapture
+from .layers import LayerCapture
 
 _TILE_BYTES = {"cpu": 4 << 20, "cuda": 512 << 20}
 """Bytes of one float32 logits tile. CPU: about the second-level caches of two cores."""

@@ -16,14 +16,15 @@ from ..defaults import DEFAULT_METHOD
 from ..errors import SequenceError
 from ..model_lock import model_lock
 from ..prompt.token_text import TokenText
-from .capture import PREFILL_CHUNK, Capture, capture_forward
+from .capture import Capture, capture_forward
 from .families import family_of
+from .forward import PREFILL_CHUNK
 from .hop import hop_totals
 from .kept import kept_captures
 from .loading import load_model
 from .methods import method_named
 from .request import SpansLike, TargetLike, check_ids, make_request
-from .row_shares import row_shares
+from .row_shares import forward_row_shares, row_shares
 
 
 class Attributor:
@@ -169,11 +170,22 @@ class Attributor:
         with torch.inference_mode():
             return hop_totals(self.model, self.family, capture, weights)
 
-    def row_shares(self, capture: Capture, rows: npt.NDArray[np.intp]) -> Tensor:
-        """Return where captured rows (R',) come from, float32 (R', N); see `engine.row_shares`."""
-        used = np.searchsorted(capture.rows.numpy(), rows)
+    def row_shares(
+        self,
+        input_ids: Sequence[int],
+        rows: npt.NDArray[np.intp],
+        given: Capture | None,
+        chunk: int = PREFILL_CHUNK,
+    ) -> Tensor:
+        """Return where rows, int64 (R,) ascending, come from, float32 (R, N'); see `engine.row_shares`.
+
+        The capture given serves if it holds them all, N' being its length; else the decoder runs once.
+        """
         with torch.inference_mode():
-            return row_shares(self.model, self.family, capture, torch.from_numpy(used))
+            if given is None or not given.covers(rows):
+                return forward_row_shares(self.model, self.family, input_ids, torch.from_numpy(rows), chunk)
+            used = np.searchsorted(given.rows.numpy(), rows)
+            return row_shares(self.model, self.family, given, torch.from_numpy(used))
 
     def pieces(self, input_ids: Sequence[int]) -> tuple[str, ...]:
         """Return the text of each token, or its number in brackets where there is no tokenizer."""

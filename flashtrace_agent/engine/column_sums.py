@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from .attention_tiles import attention_tiles
-from .capture import LayerCapture
 from .kernels import kernels_serve
+from .layers import LayerCapture
 
 
 def weighted_column_sums(layer: LayerCapture, rows: Tensor, used: Tensor, weights: Tensor) -> Tensor:

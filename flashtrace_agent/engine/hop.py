@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import SequenceError
-from .capture import Capture, LayerCapture
+from .capture import Capture
 from .column_sums import weighted_column_sums
 from .families import Family
+from .layers import LayerCapture
 from .memory import is_out_of_memory, release_memory
 from .projection import dense_projection, unbiased_value
 from .proximity import residual_proximity, token_proximity

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .capture import LayerCapture, norm_epsilon
 from .families import Family
 from .families.base import bias_of, dense_weight
+from .layers import LayerCapture, norm_epsilon
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ Layers are added up, weighted by depth, and each row is scaled to sum 1.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,9 +23,11 @@ from torch import Tensor, nn
 
 from ..errors import SequenceError
 from .attention_tiles import AttentionTile, attention_tiles
-from .capture import Capture, LayerCapture
+from .capture import Capture
 from .families import Family
+from .forward import observe_forward
 from .kernels import kernels_serve, narrowed
+from .layers import LayerCapture, LayerObserver
 from .memory import is_out_of_memory, release_memory
 from .projection import Projection, dense_projection, unbiased_value
 
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def row_shares(model: nn.Module, family: Family, capture: Capture, used: Tensor) -> Tensor:
-    """Return the shares of rows, float32 (R', N) on the first layer's device; each row sums to 1.
+    """Return the shares of captured rows, float32 (R', N) on the first layer's device; each row sums to 1.
 
     Layer l of L counts (l / L)²: early layers gather syntax and position and rest on the first token,
     what a model writes next is decided later (benchmarks/FAITHFULNESS.md).
@@ -51,7 +53,53 @@ def row_shares(model: nn.Module, family: Family, capture: Capture, used: Tensor)
     for number, (layer, module) in enumerate(zip(capture.layers, family.layers(model), strict=True), start=1):
         projection = dense_projection(layer, family, module)
         _add_layer(shares, (number / depth) ** 2, layer, projection, capture.rows, used)
-    return shares / shares.sum(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
+    return _scaled(shares)
+
+
+def forward_row_shares(
+    model: nn.Module, family: Family, input_ids: Sequence[int], rows: Tensor, chunk: int
+) -> Tensor:
+    """Run the decoder once over N tokens; return the shares of rows, int64 (R,), as `row_shares` does.
+
+    Each layer's are added up while the layer runs, so that nothing else of it has to be kept.
+
+    Raises:
+        SequenceError: if the device's memory does not hold the sequence, or an activation is NaN
+            or infinite.
+    """
+    n_tokens = len(input_ids)
+    adder = observe_forward(model, family, input_ids, lambda: _Adder(family, model, rows, n_tokens), chunk)
+    assert adder.shares is not None
+    return _scaled(adder.shares)
+
+
+class _Adder(LayerObserver):
+    """Adds up the shares of the rows wanted, layer by layer and chunk by chunk."""
+
+    def __init__(self, family: Family, model: nn.Module, rows: Tensor, n_tokens: int) -> None:
+        super().__init__(family, model, rows)
+        self._layers = family.layers(model)
+        self._n_tokens = n_tokens
+        self.shares: Tensor | None = None
+
+    def on_layer(self, index: int, layer: LayerCapture) -> None:
+        """Add what the rows of this chunk have from all tokens so far; see `LayerObserver.on_layer`."""
+        if self.shares is None:
+            self.shares = torch.zeros(len(self.rows), self._n_tokens, device=layer.key.device)
+        rows = self.rows[self.here]
+        if not len(rows):
+            return
+        layer.check_finite(index)
+        projection = dense_projection(layer, self.family, self._layers[index])
+        shares = self.shares[self.here, : layer.key.shape[1]]
+        _add_layer(
+            shares, ((index + 1) / len(self._layers)) ** 2, layer, projection, rows, torch.arange(len(rows))
+        )
+
+
+def _scaled(shares: Tensor) -> Tensor:
+    """Return rows scaled to sum 1."""
+    return shares.div_(shares.sum(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny))
 
 
 def _add_layer(

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flashtrace_agent.engine.capture import LayerCapture
 from flashtrace_agent.engine.column_sums import weighted_column_sums
+from flashtrace_agent.engine.layers import LayerCapture
 from flashtrace_agent.engine.proximity import residual_proximity, token_proximity
 
 seeds = st.integers(0, 2**32 - 1)

@@ -17,11 +17,11 @@ pytest.importorskip("triton", reason="Triton is not installed")
 from flashtrace_agent.engine import column_sums, proximity, row_shares  # noqa: E402
 from flashtrace_agent.engine.attention_tiles import attention_tiles  # noqa: E402
 from flashtrace_agent.engine.attributor import Attributor  # noqa: E402
-from flashtrace_agent.engine.capture import LayerCapture  # noqa: E402
 from flashtrace_agent.engine.kernels import column_sums as sum_kernels  # noqa: E402
 from flashtrace_agent.engine.kernels.attention import KernelRows  # noqa: E402
 from flashtrace_agent.engine.kernels.excess import sorted_excess  # noqa: E402
 from flashtrace_agent.engine.kernels.row_attention import KernelTile  # noqa: E402
+from flashtrace_agent.engine.layers import LayerCapture  # noqa: E402
 
 from . import oracle  # noqa: E402
 from .test_against_oracle import ANSWER, REASONING, N, assert_totals_agree, token_ids  # noqa: E402

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from flashtrace_agent.engine import capture, hop
+from flashtrace_agent.engine import forward, hop
 from flashtrace_agent.engine.attributor import Attributor
 from flashtrace_agent.errors import SequenceError
 from flashtrace_agent.span import Span
@@ -55,13 +55,13 @@ def test_a_device_too_small_for_the_smallest_chunk_is_named(monkeypatch: pytest.
         model.model,
         "forward",
         _full_above(
-            capture.SMALLEST_CHUNK - 1, model.model.forward, lambda *, input_ids, **_: input_ids.shape[1]
+            forward.SMALLEST_CHUNK - 1, model.model.forward, lambda *, input_ids, **_: input_ids.shape[1]
         ),
     )
     with pytest.raises(SequenceError, match="does not hold 300 tokens, even 64 at a time"):
         Attributor(model, None).attribute(IDS, TARGETS[0])
     assert model.config._attn_implementation == before
-    assert not any(module._forward_pre_hooks for module in model.modules())
+    assert not any(module._forward_pre_hooks or module._forward_hooks for module in model.modules())
 
 
 def test_targets_are_taken_in_parts_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:

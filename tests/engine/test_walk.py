@@ -103,6 +103,18 @@ def test_without_hops_the_first_step_is_the_last() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["llama", "qwen3", "mistral_window", "gemma2"])
+def test_layers_give_the_same_while_they_run_in_chunks_and_from_a_capture(name: str) -> None:
+    """A chunk without any wanted row, one with some, and one with nothing but."""
+    attributor, ids = Attributor(tiny_model(name), tiny_tokenizer()), token_ids()
+    rows = np.r_[20:24, 30:N]
+    captured = attributor.row_shares(ids, rows, attributor.capture(ids, rows))
+    whole = attributor.row_shares(ids, rows, None)
+    chunked = attributor.row_shares(ids, rows, None, chunk=13)
+    torch.testing.assert_close(whole, captured, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(chunked, captured, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("tile", [1, 3])
 def test_the_size_of_a_tile_changes_nothing(tile: int) -> None:
     model, ids = tiny_model("mistral_window"), token_ids()

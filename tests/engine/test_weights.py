@@ -22,13 +22,12 @@ from .tiny_tokenizer import tiny_tokenizer
 
 
 def assert_same_scores(model: Any, name: str) -> None:
-    expected = Attributor(tiny_model(name), tiny_tokenizer()).attribute(
-        token_ids(), ANSWER, REASONING, method="flashtrace"
-    )
-    result = Attributor(model, tiny_tokenizer()).attribute(
-        token_ids(), ANSWER, REASONING, method="flashtrace"
-    )
-    np.testing.assert_allclose(result.scores, expected.scores, rtol=1e-3, atol=1e-6)
+    """By methods that read a layer's weights after the forward, and while the layer runs."""
+    dense = Attributor(tiny_model(name), tiny_tokenizer())
+    for method in ("flashtrace", "walk"):
+        expected = dense.attribute(token_ids(), ANSWER, REASONING, method=method)
+        result = Attributor(model, tiny_tokenizer()).attribute(token_ids(), ANSWER, REASONING, method=method)
+        np.testing.assert_allclose(result.scores, expected.scores, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["llama_biased", "qwen2", "gemma2", "phi3"])
@@ -92,10 +91,11 @@ def test_weights_quantized_by_bitsandbytes(bits: int, tolerance: float, tmp_path
 
     model = load()
     assert type(model.model.layers[0].self_attn.o_proj) is not nn.Linear
-    result = Attributor(model, None).attribute(token_ids(), ANSWER, REASONING, method="flashtrace")
     dense = Attributor(load().dequantize().float(), None)
-    expected = dense.attribute(token_ids(), ANSWER, REASONING, method="flashtrace")
-    assert np.abs(result.scores - expected.scores).max() <= tolerance * expected.scores.max()
+    for method in ("flashtrace", "walk"):
+        result = Attributor(model, None).attribute(token_ids(), ANSWER, REASONING, method=method)
+        expected = dense.attribute(token_ids(), ANSWER, REASONING, method=method)
+        assert np.abs(result.scores - expected.scores).max() <= tolerance * expected.scores.max()
 
 
 @pytest.mark.model

@@ -17,7 +17,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..capture import LayerCapture
+from ..layers import LayerCapture
 from . import product_needs_float32, tile_of
 
 
@@ -110,7 +110,7 @@ class KernelRows:
         key: (H_kv, N, d_h), of the query's dtype, contiguous.
         positions: int32 (R',) ascending absolute positions.
         log_sums: float32 (H, R'), L.
-        scaling, window, softcap: as in `capture.LayerCapture`.
+        scaling, window, softcap: as in `layers.LayerCapture`.
     """
 
     query: Tensor

@@ -60,8 +60,7 @@ class Walk(Method):
         explained = np.flatnonzero(weights.any(axis=0) | through.any(axis=0))  # (P,)
         before = np.maximum(explained - 1, 0)  # (P,)
         rows = np.union1d(explained, before)
-        capture = attributor.capture_of(input_ids, rows, capture)
-        shares = attributor.row_shares(capture, rows)  # (R, N)
+        shares = attributor.row_shares(input_ids, rows, capture)  # (R, N)
         own, predicting = (torch.from_numpy(np.searchsorted(rows, at)) for at in (explained, before))
         with torch.inference_mode():
             steps = shares[own].add_(shares[predicting]).div_(2)  # (P, N)
