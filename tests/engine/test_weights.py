@@ -67,9 +67,9 @@ def test_a_projection_that_is_no_linear_layer(name: str) -> None:
     assert_same_scores(model, name)
 
 
-@pytest.mark.parametrize(("bits", "tolerance"), [(4, 1e-2), (8, 3e-2)])
+@pytest.mark.parametrize(("bits", "tolerance"), [(4, 2e-2), (8, 3e-2)])
 def test_weights_quantized_by_bitsandbytes(bits: int, tolerance: float, tmp_path: Path) -> None:
-    """Close to the same weights dequantized; 8-bit layers round their inputs too, so less exactly."""
+    """Close to the weights dequantized, which rounds them once more; 8-bit layers round their inputs too."""
     pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
     torch.manual_seed(0)
     shape = Qwen3Config(  # matrices of whole quantization blocks
