@@ -36,7 +36,7 @@ class Records:
             raise FlashTraceError(
                 f"{path} cannot be used for results ({error.strerror}): choose another file."
             ) from error
-        for line in text.splitlines():
+        for line in text.split("\n"):
             try:
                 data = json.loads(line)
             except ValueError:
