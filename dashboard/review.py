@@ -12,6 +12,7 @@ from flashtrace_agent.dashboard.kept import kept
 from flashtrace_agent.dashboard.line_check import show_line_check
 from flashtrace_agent.dashboard.links import WHY, query
 from flashtrace_agent.dashboard.text import clip, plain
+from flashtrace_agent.percent import percent
 from flashtrace_agent.review import Report, build_report, compare_versions
 from flashtrace_agent.review.dead_weight import SAMPLE
 from flashtrace_agent.review.describe import describe
@@ -192,7 +193,7 @@ def _uses(report: Report, group: int, row: int) -> None:
     st.subheader(f"Where “{plain(clip(line.text or line.part, 70))}” mattered most", anchor=False)
     for use in uses:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.progress(min(use.share, 1.0), text=f"{use.share:.1%}", width=160)
+            st.progress(min(use.share, 1.0), text=percent(use.share, 1), width=160)
             st.page_link(
                 WHY,
                 label=f"{plain(use.target)} **{plain(clip(use.text, 50))}** in {plain(clip(use.trace, 50))}",

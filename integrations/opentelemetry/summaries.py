@@ -27,6 +27,7 @@ from opentelemetry.trace import (
 )
 
 from flashtrace_agent.attribution import Attribution
+from flashtrace_agent.percent import percent
 from flashtrace_agent.trace import Step
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def _send(
             "gen_ai.evaluation.score.value": round(strongest.share, 4),
             "gen_ai.evaluation.score.label": strongest.name,
             "gen_ai.evaluation.explanation": (
-                f"{strongest.share:.0%} of what caused {target} lies on {strongest.name} "
+                f"{percent(strongest.share, 0)} of what caused {target} lies on {strongest.name} "
                 f"({attribution.method}, {attribution.fidelity})."
             ),
         }

@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import Any
 
 from flashtrace_agent.errors import FlashTraceError
+from flashtrace_agent.percent import percent
 from flashtrace_agent.trace import Fidelity, Step
 
 from .base import Conversation, TokenSource
@@ -84,7 +85,7 @@ def check_log_probs(model: Any, step: Step) -> Step:
         raise FlashTraceError(f"Step {step.id} has no token ids to check.")
     (forced,) = force_tokens(model, [ids], [len(prompt)])
     mean, greedy = forced.total / len(step.completion_ids), float(forced.greedy.mean())
-    verdict = f"{mean:.2f} nats a token, {greedy:.0%} of them the model's first choice"
+    verdict = f"{mean:.2f} nats a token, {percent(greedy, 0)} of them the model's first choice"
     fidelity = step.fidelity
     if mean < LEAST_LOG_PROB:
         fidelity = Fidelity.APPROXIMATE

@@ -26,6 +26,7 @@ from transformers.masking_utils import eager_mask
 
 from ...attribution import Hop
 from ...errors import SequenceError, UnsupportedModelError
+from ...percent import percent
 from .. import secant
 from ..request import Request
 from .base import Method, MethodResult, normalise
@@ -117,7 +118,7 @@ def carried_back(
     missing = abs(scores.sum() - difference) / max(abs(difference), 1.0)
     if not math.isfinite(missing) or missing > _MISSING[model.dtype]:
         raise UnsupportedModelError(
-            f"The contrast method lost {missing:.0%} of the difference on the way through "
+            f"The contrast method lost {percent(missing, 0)} of the difference on the way through "
             f"{type(model).__name__}, which computes something it has no rule for; choose another method."
         )
     return scores

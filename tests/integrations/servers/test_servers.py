@@ -285,7 +285,7 @@ def test_log_probabilities_tell_the_models_own_words_from_others() -> None:
     own = step(prompt_ids=prompt, completion_ids=written, fidelity=Fidelity.RENDERED, fidelity_reason="r")
     kept = check_log_probs(model, own)
     assert (kept.fidelity, kept.settings["log_prob_check"]["greedy"]) == (Fidelity.RENDERED, 1.0)
-    assert "100% of them" in kept.fidelity_reason
+    assert "100 % of them" in kept.fidelity_reason
     others = [(token + 1) % 64 for token in written]
     doubted = check_log_probs(model, replace(own, completion_ids=others))
     assert doubted.fidelity is Fidelity.APPROXIMATE
