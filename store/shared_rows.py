@@ -74,8 +74,9 @@ class SharedRows:
         return key in self._memory
 
     def forget(self) -> None:
-        """Remember nothing that was stored before: some of it is stored no more."""
+        """Remember nothing that was stored before or by now: some of it is stored no more."""
         self._memory.clear()
+        self.met.clear()
 
     def need_chain(
         self, row_type: type[Link], digests: Sequence[str], columns: Callable[[int], Mapping[str, Any]]

@@ -52,6 +52,18 @@ def test_a_step_written_twice_at_once_is_in_the_last_trace(store: Store) -> None
     assert [len(store.get_trace(trace.id).steps) for trace in (first, second)] == [0, 1]
 
 
+def test_what_came_and_went_in_one_write_can_be_written_elsewhere(store: Store) -> None:
+    """A process must not take for stored what the same transaction dropped again."""
+    first, second = make_trace("a"), make_trace("b")
+    step = make_model_step(first)
+    silent = replace(step, input=[], output=None, prompt_ids=None, completion_ids=None)
+    store.write_steps([step, silent])
+    assert store.describe()["rows"]["messages"] == 0
+    store.write_step(make_model_step(second))
+    assert store.check() == []
+    assert found(store, "text ~ sofas") == [second.id]
+
+
 def test_what_a_step_does_not_say_any_more_is_not_found(store: Store) -> None:
     """Nor kept; what another trace says too is found there, and comes back with the step."""
     trace, other = make_trace("a"), make_trace("b", milliseconds=1)
