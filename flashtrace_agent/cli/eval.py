@@ -168,8 +168,7 @@ def _measure(
     where.pop("model", None)
     return where | {
         "models": ", ".join(names),
-        "effort": f"{effort.examples} examples a group, {effort.groups} deletion steps, "
-        f"{effort.subsets} random subsets",
+        "effort": f"{effort.groups} deletion steps, {effort.subsets} random subsets",
     }
 
 

@@ -106,6 +106,8 @@ def _section(group: Group) -> list[str]:
             )
     for method, reasons in group.skipped.items():
         lines += [f"`{method}` skipped {count} examples: {why}." for why, count in reasons.items()]
+    if fewer := [f"`{name}` {count}" for name, count in group.measured.items() if count < group.right]:
+        lines.append(f"Not measured on all of them: {', '.join(fewer)}.")
     lines += ["", *_row("method", [*(HEADINGS[metric] for metric in METRICS), "s"], head=True)]
     near = {metric: best(group, metric)[1] for metric in METRICS if metric not in ("first_token", "template")}
     for name in group.methods:

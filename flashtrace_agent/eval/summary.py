@@ -56,6 +56,11 @@ class Group:
         return sum(self.solved.values())
 
     @property
+    def measured(self) -> dict[str, int]:
+        """By method, the examples it has numbers for."""
+        return {name: max(map(len, values.values())) for name, values in self.methods.items()}
+
+    @property
     def too_few(self) -> bool:
         """Tell whether the model solved too few puzzles for numbers."""
         return self.right < FEWEST
