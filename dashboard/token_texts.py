@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import streamlit as st
 
 from flashtrace_agent.attribution import Attribution
+from flashtrace_agent.errors import ModelFileError
 from flashtrace_agent.prompt.local_tokenizer import LocalTokenizer, find_tokenizer
 from flashtrace_agent.prompt.token_text import TokenText
 from flashtrace_agent.segment import Segment
@@ -14,6 +16,7 @@ from flashtrace_agent.span import Span
 from flashtrace_agent.trace import Step
 
 from .kept import kept
+from .text import plain
 
 
 def blank(step: Step) -> Attribution | None:
@@ -25,8 +28,10 @@ def blank(step: Step) -> Attribution | None:
     path = find_tokenizer(step.model) if ids and step.model else None
     if ids is None or path is None:
         return None
-    tokenizer = _read(str(path), path.stat().st_mtime_ns)
-    if tokenizer is None:
+    try:
+        tokenizer = _read(str(path), path.stat().st_mtime_ns)
+    except ModelFileError as error:
+        st.warning(plain(str(error)), icon=":material/warning:")
         return None
     written = len(step.prompt_ids or [])
     return Attribution(
@@ -47,9 +52,6 @@ def blank(step: Step) -> Attribution | None:
 
 
 @kept(show_spinner=False, max_entries=4)
-def _read(path: str, changed_ns: int) -> LocalTokenizer | None:
-    """Return a tokenizer, kept while its file stays as it is; None where it cannot be read."""
-    try:
-        return LocalTokenizer(Path(path))
-    except Exception:  # noqa: BLE001 - the library raises bare exceptions; the page does without
-        return None
+def _read(path: str, changed_ns: int) -> LocalTokenizer:
+    """Return a tokenizer, kept while its file stays as it is."""
+    return LocalTokenizer(Path(path))

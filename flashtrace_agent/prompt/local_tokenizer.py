@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flashtrace_agent.errors import ModelFileError
 from flashtrace_agent.models import CATALOGUE, is_fetched, model_folder
 
 if TYPE_CHECKING:
@@ -26,10 +27,19 @@ class LocalTokenizer:
     """
 
     def __init__(self, path: Path) -> None:
-        """Read the file at `path`; raise whatever is wrong with it."""
+        """Read the file at `path`.
+
+        Raises:
+            ModelFileError: if it holds no tokenizer.
+        """
         from tokenizers import Tokenizer
 
-        self.backend_tokenizer: Tokenizer = Tokenizer.from_file(str(path))
+        try:
+            self.backend_tokenizer: Tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises nothing narrower
+            raise ModelFileError(
+                f"{path} cannot be read as a tokenizer ({error}): fetch the model's files again."
+            ) from error
         self.added_tokens_decoder: dict[int, AddedToken] = self.backend_tokenizer.get_added_tokens_decoder()
 
     def convert_ids_to_tokens(self, ids: Sequence[int]) -> list[str | None]:

@@ -9,6 +9,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from flashtrace_agent.errors import ModelFileError
 from flashtrace_agent.models import DEFAULT_MODEL
 from flashtrace_agent.prompt.local_tokenizer import LocalTokenizer, find_tokenizer
 from flashtrace_agent.prompt.token_text import TokenText
@@ -50,6 +51,14 @@ def test_it_reads_tokens_as_transformers_does(tmp_path: Path, make: Any) -> None
 def test_a_model_that_is_not_here_has_no_tokenizer(name: str, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     assert find_tokenizer(name) is None
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"model": '])
+def test_a_file_that_holds_no_tokenizer_is_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "tokenizer.json"
+    path.write_text(content)
+    with pytest.raises(ModelFileError, match=r"tokenizer\.json cannot be read as a tokenizer .*fetch"):
+        LocalTokenizer(path)
 
 
 @pytest.mark.model
