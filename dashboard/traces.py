@@ -105,7 +105,10 @@ def _choose(columns: dict[str, list[Any]], config: dict[str, Any], ids: list[str
     """Show a table; return the id of the row whose name was clicked, or that was ticked.
 
     A click into any other cell is no choice: to Streamlit, so is each cell that the keyboard comes by.
+    Each choice is one table's last: a browser that comes back before the page has changed still has the
+    tick, and would send it again with whatever is clicked next.
     """
+    choices = st.session_state.setdefault("choices", 0)
     seen = st.session_state.get("rows_seen", [])  # what was clicked in; rows may have come since
     st.session_state["rows_seen"] = ids
     event = st.dataframe(
@@ -115,11 +118,14 @@ def _choose(columns: dict[str, list[Any]], config: dict[str, Any], ids: list[str
         selection_mode="single-row",
         height="content" if len(ids) < 15 else 570,
         column_config=config,
-        key=key,
+        key=f"{key}-{choices}",
     )
     click = st.session_state.get("row_button")
     chosen = [*event.selection.rows, *([click.row] if click else [])]
-    return str(seen[chosen[0]]) if chosen and chosen[0] < len(seen) else None
+    if not chosen or chosen[0] >= len(seen):
+        return None
+    st.session_state["choices"] = choices + 1
+    return str(seen[chosen[0]])
 
 
 def _show(where: str | None, by_session: bool) -> None:
