@@ -64,7 +64,7 @@ def evaluate(
             "--method",
             metavar="METHOD",
             help="A method, METHOD:generation for all the model wrote as the target, or a peer; may be "
-            "repeated. By default the preset's.",
+            "repeated. By default the preset's, peers on one example in four.",
             show_default=False,
         ),
     ] = None,
@@ -116,6 +116,7 @@ def evaluate(
     chosen = presets.PRESETS[preset.value]
     wanted = [task_named(name) for name in tasks or chosen.tasks]
     scorers = [scorer_named(name) for name in methods or chosen.methods]
+    peers = [] if methods else [scorer_named(name) for name in chosen.peers]
     effort = chosen.effort if examples is None else replace(chosen.effort, examples=examples)
     if output is not None:
         check_folder(output.parent)
@@ -123,13 +124,13 @@ def evaluate(
         check_folder(plots)
     records = Records(results)
     names = models or [DEFAULT_MODEL]
-    facts = _measure(names, wanted, scorers, effort, records)
+    facts = _measure(names, wanted, scorers, peers, effort, records)
     found, confirming = (
         summary.groups(
             records,
             models=names,
             tasks=[task.name for task in measured],
-            methods=[scorer.name for scorer in scorers],
+            methods=[scorer.name for scorer in (*scorers, *peers)],
         )
         for measured in (wanted, [task for task in wanted if not task.held_in])
     )
@@ -147,7 +148,12 @@ def evaluate(
 
 
 def _measure(
-    names: list[str], tasks: list[Task], scorers: list[Scorer], effort: Effort, records: Records
+    names: list[str],
+    tasks: list[Task],
+    scorers: list[Scorer],
+    peers: list[Scorer],
+    effort: Effort,
+    records: Records,
 ) -> dict[str, str]:
     """Put all that is wanted into the records; return with what it was measured."""
     from flashtrace_agent.bench.report import environment
@@ -164,7 +170,7 @@ def _measure(
             def tick(task: str, model: str = name) -> None:
                 progress.update(bar, advance=1, description=f"{task} · {model}")
 
-            run(attributor, tasks, scorers, effort, records, tick=tick)
+            run(attributor, tasks, scorers, effort, records, peers=peers, tick=tick)
     where.pop("model", None)
     return where | {
         "models": ", ".join(names),

@@ -26,6 +26,8 @@ TRIES = 4
 """Puzzles tried for each example wanted, before a task is given up."""
 HOPELESS = 16
 """Puzzles without a single right answer after which a model cannot do a task."""
+PEERS_EVERY = 4
+"""Peers are measured on one example in so many: they stand beside the others, and cost as much."""
 REMOVED, KEPT = 0.1, 0.2
 """Shares of the tokens removed for comprehensiveness and kept for sufficiency."""
 
@@ -80,11 +82,14 @@ def evaluate(
     effort: Effort,
     records: Records,
     *,
+    peers: Sequence[Scorer] = (),
     tick: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Fill `records` with every example and score that is missing.
 
     Args:
+        scorers: measured on every example.
+        peers: measured on one example in `PEERS_EVERY` of each task.
         tick: called with a task's name after each finished example of it; by group as often as examples
             are wanted, also where its tasks are given up.
     """
@@ -100,7 +105,8 @@ def evaluate(
                 example = _example(attributor, task, seed, records)
                 seed += 1
                 if example is not None:
-                    _score(attributor, example, scorers, effort, records)
+                    shown = [*scorers, *peers] if done % PEERS_EVERY == 0 else scorers
+                    _score(attributor, example, shown, effort, records)
                     done += 1
                     tick(task.name)
             missing -= done

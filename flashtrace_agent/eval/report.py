@@ -22,7 +22,7 @@ LEGEND = (
     "prompt costs that is lost when the top 10 % is removed, and when only the top 20 % is kept. LDS: "
     "Spearman correlation with random subsets of sentences; abl: with removing each sentence. 1st token, "
     "template: share of a method's mass on the sequence's first token and on the chat template. s: median "
-    "seconds an example."
+    "seconds an example; passes: what they are spent on."
 )
 
 
@@ -52,7 +52,11 @@ def markdown(
         for base in (default, REFERENCE):
             lines += _comparison(groups, which, base)
     for group in found:
-        lines += _section(group)
+        if not group.too_few:
+            lines += _section(group)
+    if failed := [group for group in found if group.too_few]:
+        lines += ["## Too few right answers for numbers", ""]
+        lines += [f"- {group.name} · {group.model}: {_solved(group)}" for group in failed]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -87,17 +91,8 @@ def gap(found: Sequence[Group], name: str, base: str, metric: str) -> str:
 
 
 def _section(group: Group) -> list[str]:
-    lines = [
-        f"## {group.name} · {group.model}",
-        "",
-        f"Solved {group.right} of {group.tried} puzzles.",
-    ]
-    if group.failures:
-        left_out = (f"{count} {why.rstrip('.')}" for why, count in group.failures.items())
-        lines[-1] += f" Left out: {', '.join(left_out)}."
-    lines += ["", *(_task(name, count) for name, count in group.solved.items()), ""]
-    if group.too_few:
-        return [*lines, "Too few right answers: no numbers.", ""]
+    lines = [f"## {group.name} · {group.model}", "", _solved(group), ""]
+    lines += [*(_task(name, count) for name, count in group.solved.items()), ""]
     for metric, what in (("rise_t", "the target"), ("rise_g", "the generation")):
         if excluded := group.excluded(metric):
             lines.append(
@@ -108,7 +103,7 @@ def _section(group: Group) -> list[str]:
         lines += [f"`{method}` skipped {count} examples: {why}." for why, count in reasons.items()]
     if fewer := [f"`{name}` {count}" for name, count in group.measured.items() if count < group.right]:
         lines.append(f"Not measured on all of them: {', '.join(fewer)}.")
-    lines += ["", *_row("method", [*(HEADINGS[metric] for metric in METRICS), "s"], head=True)]
+    lines += ["", *_row("method", [*(HEADINGS[metric] for metric in METRICS), "s", "passes"], head=True)]
     near = {metric: best(group, metric)[1] for metric in METRICS if metric not in ("first_token", "template")}
     for name in group.methods:
         cells = []
@@ -116,8 +111,16 @@ def _section(group: Group) -> list[str]:
             value = group.estimate(name, metric)
             text = "" if value is None else f"{value.mean:.3f} ± {(value.high - value.low) / 2:.3f}"
             cells.append(f"**{text}**" if name in near.get(metric, ()) else text)
-        lines += _row(f"`{name}`", [*cells, f"{group.seconds[name]:.2f}"])
+        lines += _row(f"`{name}`", [*cells, f"{group.seconds[name]:.2f}", group.passes[name]])
     return [*lines, ""]
+
+
+def _solved(group: Group) -> str:
+    text = f"Solved {group.right} of {group.tried} puzzles."
+    if not group.failures:
+        return text
+    left_out = (f"{count} {why.rstrip('.')}" for why, count in group.failures.items())
+    return f"{text} Left out: {', '.join(left_out)}."
 
 
 def _task(name: str, count: int) -> str:

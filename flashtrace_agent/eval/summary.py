@@ -38,6 +38,7 @@ class Group:
         failures: why the others were not, with counts.
         methods: by method, by metric, the value of each example; None: does not apply.
         seconds: by method, the median seconds of an example.
+        passes: by method, its cost in model passes, in words.
         skipped: by method, why it could not run, with counts.
     """
 
@@ -48,6 +49,7 @@ class Group:
     failures: dict[str, int] = field(default_factory=dict)
     methods: dict[str, dict[str, dict[Example, float | None]]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    passes: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
@@ -131,6 +133,7 @@ def _add(group: Group, line: Line, seconds: dict[tuple[str, str, str], list[floa
     by_metric = group.methods.setdefault(method, {})
     for metric, value in line["metrics"].items():
         by_metric.setdefault(metric, {})[line["task"], line["seed"]] = value
+    group.passes[method] = line["passes"]
     seconds.setdefault((group.model, group.name, method), []).append(line["seconds"])
 
 
@@ -188,7 +191,7 @@ def to_dict(found: Sequence[Group]) -> dict[str, Any]:
 
 
 def _method(group: Group, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = {"seconds": group.seconds[name]}
+    found: dict[str, Any] = {"seconds": group.seconds[name], "passes": group.passes[name]}
     for metric in METRICS:
         value = group.estimate(name, metric)
         if value is not None:

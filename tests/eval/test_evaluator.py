@@ -103,10 +103,10 @@ def test_an_unknown_task_or_method_is_named() -> None:
 class Counted(Scorer):
     """Scores nothing, and counts which examples it was shown."""
 
-    name = "counted"
     passes = "none"
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.shown: list[str] = []
 
     def score(self, attributor: Any, example: Any) -> Floats:
@@ -122,12 +122,14 @@ class AlsoImpossible(Impossible):
 
 @pytest.mark.model
 def test_a_group_is_filled_by_the_tasks_the_model_can_do(default_model: Any) -> None:
-    counted = Counted()
+    """The method sees every example, the peer the first of them: fewer than `PEERS_EVERY` are wanted."""
+    counted, peer = Counted("method"), Counted("peer")
     tasks = [AlsoImpossible(), TASKS["extractive_qa"]()]
     ticks: list[str] = []
     records = Records(None)
-    evaluate(default_model, tasks, [counted], Effort(2, 4, 0), records, tick=ticks.append)
+    evaluate(default_model, tasks, [counted], Effort(2, 4, 0), records, peers=[peer], tick=ticks.append)
     assert counted.shown == ticks == ["extractive_qa"] * 2
+    assert peer.shown == ["extractive_qa"]
     (reading,) = groups(records, tasks=["extractive_qa"])
     assert reading.name == "reading"
     assert reading.solved == {"extractive_qa": 2}
