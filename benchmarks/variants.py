@@ -24,6 +24,7 @@ from torch import Tensor
 
 from flashtrace_agent.engine.attention_tiles import attention_tiles
 from flashtrace_agent.engine.attributor import Attributor
+from flashtrace_agent.engine.methods.walk import is_pause
 from flashtrace_agent.engine.projection import dense_projection, unbiased_value
 from flashtrace_agent.eval.evaluator import Effort, evaluate
 from flashtrace_agent.eval.example import Example
@@ -65,6 +66,7 @@ class Variant:
     against_mean: bool = False
     residual: bool = True
     scaled: bool = True
+    pauses: bool = False
 
     def shares(self, layers: list[Parts]) -> Tensor:
         """Return float64 (R, N), what each row comes from."""
@@ -128,6 +130,7 @@ VARIANTS = {
     "heads-apart": Variant("each head's pull is cut at zero before they are added", heads_apart=True),
     "against-mean": Variant("a value counts by what it differs from the head's mean", against_mean=True),
     "no-residual": Variant("the residual stream takes no share of a layer", residual=False),
+    "with-pauses": Variant("spacing and sentence marks keep their scores", pauses=True),
     "unscaled": Variant("a row counts by how much its layers took from attention", scaled=False),
 }
 
@@ -144,7 +147,10 @@ class VariantScorer(Scorer):
     def score(self, attributor: Attributor, example: Example) -> Floats:
         """Score the example; see `Scorer.score`."""
         layers = spell_out(attributor, example)
-        return self._variant.score(self._variant.shares(layers), example.n_prompt - 1, example)
+        scores = self._variant.score(self._variant.shares(layers), example.n_prompt - 1, example)
+        if not self._variant.pauses:
+            scores[[is_pause(piece) for piece in attributor.pieces(example.ids)]] = 0.0
+        return scores
 
 
 def spell_out(attributor: Attributor, example: Example) -> list[Parts]:

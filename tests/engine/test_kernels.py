@@ -27,6 +27,7 @@ from . import oracle  # noqa: E402
 from .test_against_oracle import ANSWER, REASONING, N, assert_totals_agree, token_ids  # noqa: E402
 from .test_walk import expected_scores, mask  # noqa: E402
 from .tiny_models import CONFIGS, tiny_model  # noqa: E402
+from .tiny_tokenizer import tiny_tokenizer  # noqa: E402
 
 VIEWS = [(None, None), (37, None), (None, 3.0), (5, 2.0)]
 
@@ -161,7 +162,8 @@ def test_walks_through_the_kernels_agree_with_the_oracle(name: str, monkeypatch:
     """Every architecture, in float32."""
     monkeypatch.setattr(row_shares, "kernels_serve", lambda device: True)
     model, ids = tiny_model(name), token_ids()
-    result = Attributor(model.to(DEVICE), None).attribute(ids, ANSWER, REASONING, method="walk")
+    attributor = Attributor(model.to(DEVICE), tiny_tokenizer())
+    result = attributor.attribute(ids, ANSWER, REASONING, method="walk")
     expected = expected_scores(model.cpu(), ids, mask(ANSWER).double(), mask(REASONING))
     assert_totals_agree(result.scores, expected)
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from flashtrace_agent.engine import row_shares
 from flashtrace_agent.engine.attributor import Attributor
+from flashtrace_agent.engine.methods.walk import is_pause
 from flashtrace_agent.errors import SequenceError
 from flashtrace_agent.span import Span
 
@@ -52,11 +53,16 @@ def ends_of(steps: Tensor, target: Tensor, through: Tensor) -> Tensor:
     return ends
 
 
+def pauses_of(ids: list[int]) -> Tensor:
+    """Tell for each token whether it is spacing or parts sentences, (N,)."""
+    return torch.tensor([tiny_tokenizer().decode([token]).strip() in ("", *".,;!?") for token in ids])
+
+
 def expected_scores(model: Any, ids: list[int], start: Tensor, through: Tensor) -> Tensor:
     """Return the walk's scores, (N,)."""
     ends = ends_of(steps_of(model, ids), start, through)
     last = int(torch.nonzero(start).max())
-    ends[(start > 0) | (torch.arange(len(ids)) >= last)] = 0.0
+    ends[(start > 0) | (torch.arange(len(ids)) >= last) | pauses_of(ids)] = 0.0
     return ends / ends.sum()
 
 
@@ -144,3 +150,23 @@ def test_rows_are_taken_in_parts_that_fit(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(row_shares, "_layer_shares", only(0))
     with pytest.raises(SequenceError, match="one row's attention on 60 tokens"):
         attributor.attribute(token_ids(), ANSWER, REASONING, method="walk")
+
+
+@pytest.mark.parametrize(
+    ("piece", "expected"),
+    [
+        (".", True), ("?\n\n", True), (" ,", True), ("。", True), ("\t", True),
+        ("", False), (" the", False), ('",', False), (":", False), ("=", False), ("-", False),
+        ("\ufffd", False),
+    ],
+)  # fmt: skip
+def test_spacing_and_sentence_marks_alone_are_pauses(piece: str, expected: bool) -> None:
+    assert is_pause(piece) is expected
+
+
+def test_pauses_count_where_there_is_nothing_else() -> None:
+    attributor = Attributor(tiny_model("llama"), tiny_tokenizer())
+    full_stop = tiny_tokenizer().convert_tokens_to_ids(".")
+    ids = [full_stop] * 20 + token_ids()[20:]
+    result = attributor.attribute(ids, ANSWER, Span(20, ANSWER.start), method="walk")
+    assert result.scores[:20].sum() == pytest.approx(1.0, abs=1e-5)

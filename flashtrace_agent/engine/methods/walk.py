@@ -5,7 +5,8 @@
 2. Three walks in four start at the target's tokens, one anywhere in the reasoning: the target was written
    given all of it, also what it pays little attention to. A walk steps from each token to those it has
    its shares from. On a token of the reasoning it steps on; anywhere else it ends.
-3. A source's score is the probability that the walk ends there.
+3. A source's score is the probability that the walk ends there. Pauses, tokens of nothing but spacing and
+   sentence marks, get none: attention rests on them, but little changes without them.
 
 Steps lead backwards only, so the expected visits v of the reasoning tokens solve a triangular system,
 v = v₀ + vQ with Q the shares that reasoning tokens have from each other, and recursion needs no
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 WRITTEN_BEFORE = 0.25
 """Part of the walks that start in the reasoning."""
+SENTENCE_MARKS = frozenset(".,;!?…。，、；！？")
+"""What parts sentences; no quotes, brackets, colons or signs, as code and tool calls hang on them."""
 _LEAST_EXIT = 1e-6
 """Least probability of leaving a token for another one; where a model rests on one token alone, it is 0."""
 
@@ -61,13 +64,25 @@ class Walk(Method):
         before = np.maximum(explained - 1, 0)  # (P,)
         rows = np.union1d(explained, before)
         shares = attributor.row_shares(input_ids, rows, capture)  # (R, N)
+        pauses = np.array([is_pause(piece) for piece in attributor.pieces(input_ids)])  # (N,)
         own, predicting = (torch.from_numpy(np.searchsorted(rows, at)) for at in (explained, before))
         with torch.inference_mode():
             steps = shares[own].add_(shares[predicting]).div_(2)  # (P, N)
             return [
-                _walk(steps, explained, weights[index], through[index], request)
+                _walk(steps, explained, weights[index], through[index], _without(pauses, request.sources))
                 for index, request in enumerate(requests)
             ]
+
+
+def is_pause(piece: str) -> bool:
+    """Tell whether a token's text is nothing but spacing and sentence marks."""
+    return bool(piece) and all(letter.isspace() or letter in SENTENCE_MARKS for letter in piece)
+
+
+def _without(pauses: npt.NDArray[np.bool_], sources: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return the sources (N,) that are no pauses; all, where there is no other."""
+    rest = sources & ~pauses
+    return rest if rest.any() else sources
 
 
 def _walk(
@@ -75,7 +90,7 @@ def _walk(
     explained: npt.NDArray[np.intp],
     weights: npt.NDArray[np.float64],
     through: npt.NDArray[np.bool_],
-    request: Request,
+    sources: npt.NDArray[np.bool_],
 ) -> MethodResult:
     """Return where walks over `steps` (P, N) end that start by `weights` (N,) and pass `through` (N,)."""
     target = torch.from_numpy(weights[explained] / weights.sum()).to(steps)  # (P,)
@@ -83,7 +98,7 @@ def _walk(
     passed = torch.from_numpy(np.flatnonzero(through[explained])).to(steps.device)  # (T,) rows of `steps`
     if not len(passed):
         only = _padded(first, len(weights))
-        return MethodResult(normalise(only.astype(np.float64), request.sources), (Hop(only, 0.0),))
+        return MethodResult(normalise(only.astype(np.float64), sources), (Hop(only, 0.0),))
     tokens = torch.from_numpy(explained).to(steps.device)[passed]  # (T,) their positions
     start = (1 - WRITTEN_BEFORE) * target
     start[passed] += WRITTEN_BEFORE / len(passed)
@@ -99,7 +114,7 @@ def _walk(
         Hop(_padded(first, len(weights)), float(first[tokens].sum())),
         Hop(_padded(later, len(weights)), 0.0),
     )
-    return MethodResult(normalise(_padded(ends, len(weights)).astype(np.float64), request.sources), hops)
+    return MethodResult(normalise(_padded(ends, len(weights)).astype(np.float64), sources), hops)
 
 
 def _padded(scores: Tensor, n_tokens: int) -> npt.NDArray[np.float32]:
