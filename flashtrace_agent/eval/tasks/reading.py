@@ -45,6 +45,7 @@ class MultiHopAnswer(Task):
     name = "multihop_qa"
     group = "reading"
     about = "two sentences joined in reasoning, beside others"
+    held_in = True
 
     def puzzle(self, rng: random.Random) -> Puzzle:
         """Make one puzzle."""

@@ -126,6 +126,7 @@ class ToolName(_OneCall):
     name = "tool_name"
     group = "tools"
     about = "which tool is called, from the request and the schema's line"
+    held_in = True
 
     def puzzle(self, rng: random.Random) -> Puzzle:
         """Make one puzzle."""
