@@ -160,7 +160,7 @@ def test_any_store_is_the_same_elsewhere(empty_file: Path, content: list[WholeTr
                 assert sorted(whole.trace.steps, key=id_of) == sorted(origin.trace.steps, key=id_of)
                 assert sorted(whole.annotations, key=id_of) == sorted(origin.annotations, key=id_of)
                 assert sorted(whole.jobs, key=id_of) == sorted(origin.jobs, key=id_of)
-                assert sorted(whole.ablations, key=id_of) == sorted(origin.ablations, key=id_of)
+                assert sorted(whole.ablations, key=part_of) == sorted(origin.ablations, key=part_of)
                 assert whole.trajectories == sorted(
                     origin.trajectories,
                     key=lambda t: [step.id for step in whole.trace.steps].index(t.step_id),
@@ -169,6 +169,11 @@ def test_any_store_is_the_same_elsewhere(empty_file: Path, content: list[WholeTr
             assert (folder / "one.jsonl").read_bytes() == (folder / "other.jsonl").read_bytes()
 
 
-def id_of(item: Step | Annotation | JobState | AblationPart) -> str:
+def id_of(item: Step | Annotation | JobState) -> str:
     """Return what to sort by."""
     return item.id
+
+
+def part_of(part: AblationPart) -> tuple[str, str]:
+    """Return what to sort by: the steps of one proof share its id."""
+    return part.id, part.step_id
