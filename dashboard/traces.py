@@ -43,10 +43,9 @@ def _filter() -> str | None:
         icon=":material/filter_alt:",
     )
     st.session_state["last_where"] = written
-    if written:
-        st.query_params["where"] = written
-    else:
-        st.query_params.pop("where", None)
+    address = {"where": written} if written else {}  # and no trace, which one who comes back at once brings
+    if st.query_params.to_dict() != address:
+        st.query_params.from_dict(address)
     quick = chips.pills(
         "Quick filters",
         list(QUICK),

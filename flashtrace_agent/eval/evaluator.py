@@ -26,7 +26,7 @@ TRIES = 4
 """Puzzles tried for each example wanted, before a task is given up."""
 HOPELESS = 16
 """Puzzles without a single right answer after which a model cannot do a task."""
-PEERS_EVERY = 4
+PEERS_EVERY = 5
 """Peers are measured on one example in so many: they stand beside the others, and cost as much."""
 REMOVED, KEPT = 0.1, 0.2
 """Shares of the tokens removed for comprehensiveness and kept for sufficiency."""

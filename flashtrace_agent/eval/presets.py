@@ -19,7 +19,7 @@ class Preset:
     effort: Effort
 
 
-_PEERS = ("gradient", "contrast", "attention", "random")
+_PEERS = ("flashtrace-0.1.1:span", "ifr_tokenwise", "gradient", "contrast", "attention", "random")
 
 PRESETS = {
     "quick": Preset(
