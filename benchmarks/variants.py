@@ -1,6 +1,6 @@
 """What each part of the method `walk` is worth: the same walk with one thing changed at a time.
 
-    python benchmarks/variants.py --write
+    python benchmarks/variants.py --model benchmarks/models/chain --examples 40 --output FILE
 
 Every matrix is spelled out, as in the tests' oracle, so that a variant is a few lines; the evaluator and its
 metrics are those of ``flashtrace-agent eval``. Only tasks the method was chosen on are used: what it was
@@ -198,7 +198,7 @@ def main() -> None:
     parser.add_argument("--model", action="append", help="by default the chain model and smollm2")
     parser.add_argument("--examples", type=int, default=20, help="of each group of tasks")
     parser.add_argument("--results", type=Path, help="JSON Lines of what is finished; goes on from it")
-    parser.add_argument("--write", action="store_true", help="write benchmarks/VARIANTS.md")
+    parser.add_argument("--output", type=Path, help="write the table there, as Markdown")
     options = parser.parse_args()
     scorers = [scorer_named("walk"), scorer_named("flashtrace"), *(VariantScorer(name) for name in VARIANTS)]
     records = Records(options.results)
@@ -213,8 +213,8 @@ def main() -> None:
             bar = progress.add_task(name, total=wanted)
             evaluate(attributor, own, scorers, effort, records, tick=lambda _, at=bar: progress.advance(at))
     text = report(groups(records), shlex.join(["python", *sys.argv]))
-    if options.write:
-        (HERE / "VARIANTS.md").write_text(text, encoding="utf-8")
+    if options.output:
+        options.output.write_text(text, encoding="utf-8")
     print(text)
 
 

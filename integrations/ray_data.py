@@ -14,7 +14,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from flashtrace_agent.attribution import Attribution
 from flashtrace_agent.defaults import DEFAULT_METHOD
@@ -65,6 +67,16 @@ def explain_on_ray(
     Raises:
         FlashTraceError: if Ray is not installed, the cluster cannot be reached, or an actor fails.
     """
+    with _cluster(address) as ray:
+        explained = _pipeline(ray, url, step_ids, (model, dtype, hops, method), actors)
+        for row in explained.iter_rows():
+            found = [Attribution.from_dict(item) for item in json.loads(row["attributions"])]
+            yield Explained(row["id"], found, row["error"], row["node"])
+
+
+@contextmanager
+def _cluster(address: str | None) -> Iterator[Any]:
+    """Be part of a cluster, a new one here without an `address`, and yield the package `ray`."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it reports to its makers otherwise
     try:
         import ray
@@ -74,44 +86,50 @@ def explain_on_ray(
     try:
         if ours:
             ray.init(address=address, log_to_driver=False, include_dashboard=False if not address else None)
-        ray.data.DataContext.get_current().enable_progress_bars = False
-        gpus = int(ray.cluster_resources().get("GPU", 0))
-        processors = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
-        machines = [number for number in processors if number]
-        count = actors or gpus or len(machines)
-        explained = (
-            ray.data.from_items(
-                [{"id": step_id} for step_id in step_ids],
-                override_num_blocks=max(1, -(-len(step_ids) // _STEPS)),
-            )
-            # Asks for no processor, as the actors may hold them all; two at a time keep ahead of any actor.
-            .map_batches(
-                _read_steps,
-                fn_args=(url,),
-                batch_size=_STEPS,
-                num_cpus=0,
-                concurrency=2,
-                label_selector={"ray.io/node-id": ray.get_runtime_context().get_node_id()},
-            )
-            .map_batches(
-                _Explainer,
-                fn_constructor_args=(model, dtype, hops, method),
-                batch_size=_STEPS,
-                # Few ahead, so that the first actor does not take what the others could do.
-                compute=ray.data.ActorPoolStrategy(size=count, max_tasks_in_flight_per_actor=2),
-                num_gpus=1 if gpus else 0,
-                num_cpus=1 if gpus else _processors(machines, count),
-            )
-        )
-        for row in explained.iter_rows():
-            found = [Attribution.from_dict(item) for item in json.loads(row["attributions"])]
-            yield Explained(row["id"], found, row["error"], row["node"])
+        yield ray
     except (ray.exceptions.RayError, ConnectionError, OSError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
         raise FlashTraceError(f"The Ray cluster failed: {reason}") from error
     finally:
         if ours:
             ray.shutdown()
+
+
+def _pipeline(
+    ray: Any, url: str, step_ids: Sequence[str], explainer: tuple[object, ...], actors: int | None
+) -> Any:
+    """Return the data set of results, which computes itself as it is read.
+
+    Args:
+        explainer: the arguments of `_Explainer`.
+    """
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    processors = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
+    machines = [number for number in processors if number]
+    count = actors or gpus or len(machines)
+    ids = ray.data.from_items(
+        [{"id": step_id} for step_id in step_ids],
+        override_num_blocks=max(1, -(-len(step_ids) // _STEPS)),
+    )
+    # Asks for no processor, as the actors may hold them all; two at a time keep ahead of any actor.
+    steps = ids.map_batches(
+        _read_steps,
+        fn_args=(url,),
+        batch_size=_STEPS,
+        num_cpus=0,
+        concurrency=2,
+        label_selector={"ray.io/node-id": ray.get_runtime_context().get_node_id()},
+    )
+    return steps.map_batches(
+        _Explainer,
+        fn_constructor_args=explainer,
+        batch_size=_STEPS,
+        # Few ahead, so that the first actor does not take what the others could do.
+        compute=ray.data.ActorPoolStrategy(size=count, max_tasks_in_flight_per_actor=2),
+        num_gpus=1 if gpus else 0,
+        num_cpus=1 if gpus else _processors(machines, count),
+    )
 
 
 def _processors(machines: Sequence[float], actors: int) -> float:

@@ -17,25 +17,32 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from . import hermes, llama, react, tagged_list, tagged_parameters
+from . import hermes, llama, pythonic, react, tagged_list, tagged_parameters
 from .pieces import Completion, InvalidCall, ParsedArgument, ParsedCall
 
 __all__ = ["Completion", "InvalidCall", "ParsedArgument", "ParsedCall", "parse_completion"]
 
 Scan = Callable[[str, int, int], Sequence[ParsedCall | InvalidCall]]
 
-FORMATS: tuple[Scan, ...] = (hermes.scan, tagged_parameters.scan, tagged_list.scan, llama.scan)
+FORMATS: tuple[Scan, ...] = (
+    hermes.scan,
+    tagged_parameters.scan,
+    tagged_list.scan,
+    llama.scan,
+    pythonic.scan,
+)
 """The call formats. Where several find something, the one that does first in the text is right:
 what looks like another format's tag lies inside its call."""
 
-OPENINGS = (hermes.OPEN, tagged_parameters.OPEN, *tagged_list.OPENINGS, llama.TAG)
-"""What a call begins with in these formats, but for Llama's that is the whole answer."""
+OPENINGS = (hermes.OPEN, tagged_parameters.OPEN, *tagged_list.OPENINGS, llama.TAG, pythonic.OPEN)
+"""What a call begins with in these formats, but for those without a tag, which are the whole answer."""
 
 END_TOKENS = (
     "<|im_end|>",
     "<|endoftext|>",
     "<|eot_id|>",
     "<|eom_id|>",
+    "<|eom|>",
     "<|end_of_text|>",
     "<|end|>",
     "<|eot|>",

@@ -16,8 +16,9 @@ from .example import Example
 
 Floats = npt.NDArray[np.float64]
 
-AT_ONCE = 4
-"""Points of a curve asked for together; the rest may prove unnecessary."""
+AT_ONCE, AT_ONCE_TOKENS = 4, 1200
+"""Points of a curve asked for together, at most, and tokens that fill a forward pass well; the other points
+may prove unnecessary."""
 
 
 class LogProbs(NamedTuple):
@@ -83,8 +84,9 @@ class Deletion:
             np.full(groups + 1, self.emptied.whole[0]),
         )
         target[0], whole[0] = self.intact.target[0], self.intact.whole[0]
-        for start in range(1, groups, AT_ONCE):
-            points = range(start, min(start + AT_ONCE, groups))
+        at_once = min(AT_ONCE, -(-AT_ONCE_TOKENS // len(self.example.ids)))
+        for start in range(1, groups, at_once):
+            points = range(start, min(start + at_once, groups))
             found = self.log_probs([order[: bounds[point]] for point in points])
             target[points.start : points.stop] = found.target
             whole[points.start : points.stop] = found.whole

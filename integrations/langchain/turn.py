@@ -12,7 +12,14 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
 from langchain_core.utils.json import parse_partial_json
 
-from flashtrace_agent.completion import Completion, InvalidCall, ParsedCall, opens_reasoning, parse_completion
+from flashtrace_agent.completion import (
+    Completion,
+    InvalidCall,
+    ParsedCall,
+    opens_reasoning,
+    parse_completion,
+    pythonic,
+)
 from flashtrace_agent.completion.parse import OPENINGS
 from flashtrace_agent.prompt.rendering import RenderedPrompt
 from flashtrace_agent.prompt.token_bytes import token_bytes
@@ -152,7 +159,9 @@ class Turn:
             end = min(end, end - _overlap(text[:end], stop))
         settled = text[:end]
         answer = settled.rpartition("</think>")[2]
-        if answer.lstrip().startswith("{"):  # a call of Llama's, or an answer that is JSON
+        if pythonic.MAY_BEGIN.match(answer) or answer.lstrip().startswith(
+            "{"
+        ):  # a call without a tag, or words
             return settled[: len(settled) - len(answer)]
         return settled
 

@@ -1,8 +1,10 @@
-"""Calls of Qwen3-Coder, Mistral and Phi-4, each argument in its place."""
+"""Calls of Qwen3-Coder, Mistral, Phi-4 and Llama 4, each argument in its place."""
 
 from __future__ import annotations
 
+import ast
 import json
+import keyword
 from typing import Any
 
 import pytest
@@ -89,7 +91,9 @@ def test_a_call_cut_off_is_invalid(text: str, error: str) -> None:
     assert [attempt.name for attempt in both.invalid_calls] == ["f"]
 
 
-@pytest.mark.parametrize("text", ["Write <function=name> first.", "It is [TOOL_CALLS] there.", "[1]"])
+@pytest.mark.parametrize(
+    "text", ["Write <function=name> first.", "It is [TOOL_CALLS] there.", "[1]", "[f(a=1)] is how."]
+)
 def test_tags_may_be_talked_about(text: str) -> None:
     """A mention is no attempt."""
     completion = parse_completion(text)
@@ -111,3 +115,73 @@ def test_any_list_of_calls_reads_back(calls: list[tuple[str, dict[str, Any]]]) -
             for key, said in texts.items():
                 expected = arguments[key]
                 assert json.loads(f'"{said}"' if isinstance(expected, str) else said) == expected
+
+
+python_names = st.from_regex(r"[A-Za-z_][A-Za-z_0-9]{0,20}", fullmatch=True).filter(
+    lambda name: not keyword.iskeyword(name)
+)
+python_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(python_names, st.dictionaries(python_names, python_values, max_size=3)),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_any_pythonic_call_reads_back(calls: list[tuple[str, dict[str, Any]]]) -> None:
+    """As the whole answer, in Llama 4's tags or without."""
+    written_calls = [f"{name}({', '.join(f'{k}={v!r}' for k, v in given.items())})" for name, given in calls]
+    body = f"[{', '.join(written_calls)}]"
+    for text in (
+        f"{body}<|eot_id|>",
+        f"<think>\nWell.\n</think>\n<|python_start|>{body}<|python_end|><|eot|>",
+    ):
+        completion = parse_completion(text)
+        check_ranges(completion)
+        assert (completion.answer, completion.invalid_calls) == ("", ())
+        assert [(call.name, call.arguments) for call in completion.calls] == calls
+        assert [text[call.body_start : call.body_end] for call in completion.calls] == written_calls
+        for texts, (_, arguments) in zip(written(completion), calls, strict=True):
+            for key, said in texts.items():
+                expected = arguments[key]
+                quoted = repr(expected)[0] if isinstance(expected, str) else ""
+                assert ast.literal_eval(f"{quoted}{said}{quoted}") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ('[f(a="x', "Python"),
+        ("<|python_start|>[f(a=1, a=2)]", "twice"),
+        ("[f(a=b)]", "literal"),
+        ("[f(a=1, **b)]", "name=value"),
+        ("[f(a=1), 2]", "no call"),
+        ("[f(a=1)][0]", "after"),
+    ],
+)
+def test_what_is_no_pythonic_call_is_invalid(text: str, error: str) -> None:
+    """With the name it was meant for."""
+    completion = parse_completion(text)
+    check_ranges(completion)
+    assert [attempt.name for attempt in completion.invalid_calls] == ["f"]
+    assert error in completion.invalid_calls[0].error
+    assert (completion.calls, completion.answer) == ((), "")
+
+
+def test_a_pythonic_call_in_json_s_spelling() -> None:
+    """What Python has no name for, and characters of several bytes over several lines."""
+    text = '[f(a=true, b=null, c=-1.5),\r\n g(d="Zürich 🏔", e=[false])]'
+    completion = parse_completion(text)
+    check_ranges(completion)
+    assert [call.arguments for call in completion.calls] == [
+        {"a": True, "b": None, "c": -1.5},
+        {"d": "Zürich 🏔", "e": [False]},
+    ]
+    assert written(completion)[1] == {"d": "Zürich 🏔", "e": "[false]"}

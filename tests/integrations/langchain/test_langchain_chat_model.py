@@ -228,6 +228,8 @@ PIECES = st.sampled_from(
         '{"name": "weather", "parameters": {"city": "Paris"}}',
         '{"temperature": 20}',
         "<|python_tag|>",
+        '[weather(city="Paris"',
+        ")]",
         "<|im_start|>",
         "It is sunny.",
         "\n\n",
