@@ -10,7 +10,8 @@ _SCRIPT = """() => {
   const focused = () => {
     let found = document.activeElement;
     while (found?.shadowRoot?.activeElement) found = found.shadowRoot.activeElement;
-    return found === document.body ? null : found;
+    if (found === document.body) return null;
+    return found?.closest("canvas") ?? found; // a table's cells stand in its canvas, for screen readers
   };
   const all = (root) => [...root.querySelectorAll("*")].flatMap((each) =>
     each.shadowRoot ? [each, ...all(each.shadowRoot)] : [each]);
