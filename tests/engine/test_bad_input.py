@@ -10,9 +10,11 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from flashtrace_agent.engine.attributor import Attributor
+from flashtrace_agent.engine.methods import METHODS
 from flashtrace_agent.errors import FlashTraceError, SequenceError, UnsupportedModelError
 from flashtrace_agent.span import Span
 
+from .test_against_oracle import ANSWER, token_ids
 from .tiny_models import tiny_model
 from .tiny_tokenizer import tiny_tokenizer
 
@@ -87,11 +89,12 @@ def test_a_missing_module_is_named() -> None:
         Attributor(model, tiny_tokenizer())
 
 
-def test_nan_activations_are_refused(attributor: Attributor) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_nan_activations_are_refused(attributor: Attributor, method: str) -> None:
     with torch.no_grad():
-        attributor.model.model.embed_tokens.weight[IDS[3]] = torch.nan
-    with pytest.raises(SequenceError, match="NaN or infinite"):
-        attributor.attribute(IDS, Span(30, 40))
+        attributor.model.model.layers[1].mlp.down_proj.weight[0, 0] = torch.nan
+    with pytest.raises(SequenceError, match=r"NaN.* bfloat16 or float32"):
+        attributor.attribute(token_ids(), ANSWER, method=method)
 
 
 def test_the_model_is_bit_identical_afterwards_even_when_the_forward_raises(

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...attribution import Hop
+from ...errors import SequenceError
 from ..request import Request
 
 if TYPE_CHECKING:
@@ -61,7 +62,13 @@ class Method(ABC):
 
 
 def normalise(scores: npt.NDArray[np.float64], sources: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """Keep the sources' scores and scale them to sum 1; all zero stays all zero."""
+    """Keep the sources' scores and scale them to sum 1; all zero stays all zero.
+
+    Raises:
+        SequenceError: if a score is NaN or infinite.
+    """
     kept = np.where(sources, scores, 0.0)
     total = kept.sum()
+    if not np.isfinite(total):
+        raise SequenceError("The scores are NaN or infinite; load the model in bfloat16 or float32.")
     return kept / total if total > 0 else kept

@@ -92,6 +92,7 @@ def carried_back(
 
     Raises:
         UnsupportedModelError: if part of that difference is lost on the way.
+        SequenceError: if the model computes NaN or infinite numbers.
     """
     ids = list(input_ids)
     embed = model.get_input_embeddings()
@@ -116,7 +117,12 @@ def carried_back(
     multiplier, step = gradient[0].double(), (embeddings[0] - embeddings[1]).detach().double()
     scores: npt.NDArray[np.float64] = (multiplier * step).sum(dim=-1).cpu().numpy()  # (N,)
     missing = abs(scores.sum() - difference) / max(abs(difference), 1.0)
-    if not math.isfinite(missing) or missing > _MISSING[model.dtype]:
+    if not math.isfinite(missing):
+        raise SequenceError(
+            "The contrast method met NaN or infinite numbers; load the model in bfloat16 or float32, or "
+            "choose another method."
+        )
+    if missing > _MISSING[model.dtype]:
         raise UnsupportedModelError(
             f"The contrast method lost {percent(missing, 0)} of the difference on the way through "
             f"{type(model).__name__}, which computes something it has no rule for; choose another method."
