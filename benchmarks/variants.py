@@ -14,6 +14,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -153,8 +154,9 @@ class VariantScorer(Scorer):
         return scores
 
 
+@lru_cache(maxsize=1)
 def spell_out(attributor: Attributor, example: Example) -> list[Parts]:
-    """Return every layer's matrices for the rows from the last prompt token on."""
+    """Return every layer's matrices for the rows from the last prompt token on; all variants share them."""
     rows = np.arange(example.n_prompt - 1, len(example.ids))
     capture = attributor.capture(example.ids, rows)
     found = []
