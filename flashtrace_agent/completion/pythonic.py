@@ -26,6 +26,10 @@ _LINE = re.compile(rb"\r\n|\r|\n")
 _QUOTE = re.compile(r"[A-Za-z]*(\"\"\"|'''|\"|')")
 _JSON_CONSTANTS = {"true": True, "false": False, "null": None}
 
+_FILENAME = "<tool calls>"
+# Python warns of backslashes it would read otherwise in code; what a model writes is no code of ours.
+warnings.filterwarnings("ignore", module=_FILENAME)
+
 
 class _NotACallError(Exception):
     """The text is Python, but no list of calls; the message says why."""
@@ -54,11 +58,7 @@ def scan(text: str, start: int, end: int) -> list[ParsedCall | InvalidCall]:
 def _read(source: str, offset: int) -> list[ParsedCall]:
     """Read a list of calls that begins at a text's character `offset`; each reaches over what follows it."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # of backslashes in strings, say: what a model writes is no code of ours
-            tree = ast.parse(source, mode="eval").body
+        tree = ast.parse(source, _FILENAME, mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         raise _NotACallError("The list of calls cannot be read as Python") from error
     if not isinstance(tree, ast.List):
@@ -139,10 +139,13 @@ def _value(node: ast.expr) -> Any:
             return _JSON_CONSTANTS[name]
         case ast.List(elts=items) | ast.Tuple(elts=items):
             return [_value(item) for item in items]
-        case ast.Dict(keys=keys, values=values) if all(_is_text(key) for key in keys):
-            return {key.value: _value(value) for key, value in zip(keys, values, strict=True)}  # type: ignore[union-attr]
+        case ast.Dict(keys=keys, values=values):
+            return {_key(key): _value(value) for key, value in zip(keys, values, strict=True)}
     raise _NotACallError("An argument's value is no literal")
 
 
-def _is_text(node: ast.expr | None) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+def _key(node: ast.expr | None) -> str:
+    match node:
+        case ast.Constant(value=str() as key):
+            return key
+    raise _NotACallError("An object in an argument has a name that is no text")

@@ -159,9 +159,8 @@ class Turn:
             end = min(end, end - _overlap(text[:end], stop))
         settled = text[:end]
         answer = settled.rpartition("</think>")[2]
-        if pythonic.MAY_BEGIN.match(answer) or answer.lstrip().startswith(
-            "{"
-        ):  # a call without a tag, or words
+        # A call without a tag, or words that begin like one.
+        if answer.lstrip().startswith("{") or pythonic.MAY_BEGIN.match(answer):
             return settled[: len(settled) - len(answer)]
         return settled
 

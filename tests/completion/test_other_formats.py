@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import json
 import keyword
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -161,6 +163,7 @@ def test_any_pythonic_call_reads_back(calls: list[tuple[str, dict[str, Any]]]) -
         ('[f(a="x', "Python"),
         ("<|python_start|>[f(a=1, a=2)]", "twice"),
         ("[f(a=b)]", "literal"),
+        ("[f(a={1: 2})]", "no text"),
         ("[f(a=1, **b)]", "name=value"),
         ("[f(a=1), 2]", "no call"),
         ("[f(a=1)][0]", "after"),
@@ -173,6 +176,18 @@ def test_what_is_no_pythonic_call_is_invalid(text: str, error: str) -> None:
     assert [attempt.name for attempt in completion.invalid_calls] == ["f"]
     assert error in completion.invalid_calls[0].error
     assert (completion.calls, completion.answer) == ((), "")
+
+
+def test_a_backslash_that_python_would_warn_of_is_read() -> None:
+    """A pattern, say; nothing is printed, and a process that makes errors of warnings reads it as well."""
+    code = (
+        "from flashtrace_agent.completion import parse_completion\n"
+        """print(parse_completion(r'[f(a="\\d+")]').calls[0].arguments)"""
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert (ast.literal_eval(done.stdout), done.stderr) == ({"a": "\\d+"}, "")
 
 
 def test_a_pythonic_call_in_json_s_spelling() -> None:
