@@ -2,8 +2,8 @@
 
 prox(z, y) = max(0, ‖y‖₁ − ‖y − z‖₁) for z_j^h = s_j^h · W_O^h v_j^h, summed over heads.
 
-1. With σ = sign(y), ‖y‖₁ − ‖y − z‖₁ = σᵀz − 2 Σ_d max(0, σ_d z_d − |y_d|) exactly. The first
-   term costs one dot product of width d_h a token and head, and pairs where it is not positive
+1. With σ = sign(y), 1 where y = 0, ‖y‖₁ − ‖y − z‖₁ = σᵀz − 2 Σ_d max(0, σ_d z_d − |y_d|) exactly.
+   The first term costs one dot product of width d_h a token and head, and pairs where it is not positive
    are exactly zero.
 2. A dimension d can only enter the second term if |z_d| > |y_d|, and |z_d| ≤ a_j ‖W_d^h‖ with
    a_j = s_j^h ‖v_j^h‖. So with tokens sorted by a_j and dimensions sorted by |y_d| / ‖W_d^h‖, each
@@ -45,7 +45,7 @@ def token_proximity(
     """
     heads, n_tokens = column_sums.shape
     groups = heads // value.shape[0]
-    sign = torch.sign(target)  # (d,)
+    sign = _sign(target)  # (d,)
     size = target.abs()  # (d,)
     direction = torch.einsum("hde,d->he", weight, sign)  # (H, d_h), W_Oᵀσ
     projected = torch.matmul(
@@ -87,7 +87,7 @@ def _sorted_excess(
 ) -> Tensor:
     """Return Σ_d max(0, σ_d z_d − |y_d|), float32 (H, N); arguments as in `kernels.excess.sorted_excess`."""
     heads, n_tokens = sums.shape
-    signed_weight = torch.sign(target)[None, :, None] * weight  # (H, d, d_h)
+    signed_weight = _sign(target)[None, :, None] * weight  # (H, d, d_h)
     signed_weight = signed_weight.gather(1, dimension[..., None].expand_as(signed_weight))
     ceiling = target.abs()[dimension]  # (H, d)
     head = torch.arange(heads, device=target.device)[:, None] // (heads // value.shape[0])  # (H, 1), KV head
@@ -110,6 +110,11 @@ def _sorted_excess(
         start = stop
         block *= 2
     return excess
+
+
+def _sign(target: Tensor) -> Tensor:
+    """Return σ, float32 (d,): never 0, as states in half precision may cancel to y = 0, where |z| counts."""
+    return torch.where(target < 0, -1.0, 1.0)
 
 
 def residual_proximity(residual: Tensor, target: Tensor) -> Tensor:

@@ -20,13 +20,17 @@ def normal(generator: torch.Generator, *shape: int) -> torch.Tensor:
 @settings(deadline=None, max_examples=60)
 @given(seed=seeds, kv_heads=st.integers(1, 3), groups=st.integers(1, 3), n=st.integers(1, 90))
 def test_pruned_proximity_equals_the_two_norms(seed: int, kv_heads: int, groups: int, n: int) -> None:
-    """‖y‖₁ − ‖y − z‖₁ in float64, for sums that span many orders of magnitude as attention does."""
+    """‖y‖₁ − ‖y − z‖₁ in float64, for sums that span many orders of magnitude as attention does.
+
+    A span's states cancel to exactly 0 in some dimensions, which half precision makes common.
+    """
     g = torch.Generator().manual_seed(seed)
     heads, width, d = kv_heads * groups, 4, 11
     sums = torch.rand(heads, n, generator=g) * 10.0 ** torch.randint(-6, 2, (heads, n), generator=g)
     value = normal(g, kv_heads, n, width)
     weight = normal(g, heads, d, width)
     target = normal(g, d) * 10.0 ** torch.randint(-2, 3, (d,), generator=g)
+    target[torch.rand(d, generator=g) < 0.2] = 0.0
     ours = token_proximity(sums, value, weight, weight.norm(dim=-1), target)
 
     y = target.double()

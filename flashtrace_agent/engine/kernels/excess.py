@@ -48,8 +48,7 @@ def _excess_kernel(
         if WIDEN:
             values, rows = values.to(tl.float32), rows.to(tl.float32)
         z = amount[:, None] * tl.dot(values, rows, input_precision="ieee")  # (tokens, dimensions)
-        # σz − |y| with σ = sign(y); where y = 0 both terms are
-        over = tl.where(y[None, :] > 0, z - y[None, :], tl.where(y[None, :] < 0, y[None, :] - z, 0.0))
+        over = tl.where(y[None, :] < 0, y[None, :] - z, z - y[None, :])  # σz − |y|
         excess += tl.sum(tl.where(wanted[None, :], tl.maximum(over, 0.0), 0.0), axis=1)
     tl.store(out + head.to(tl.int64) * n_tokens + place, excess, mask=held)
 
