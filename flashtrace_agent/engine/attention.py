@@ -70,7 +70,9 @@ def observed_sdpa(
     scale = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
     observer: Observer | None = getattr(_current, "observer", None)
     if observer is not None:
-        observer(module, AttentionCall(query, key, value, scale, sliding_window, softcap))
+        # Qwen2-MoE sets its window on the module and in the mask, but does not hand it over.
+        window = getattr(module, "sliding_window", None) if sliding_window is None else sliding_window
+        observer(module, AttentionCall(query, key, value, scale, window, softcap))
     if softcap is not None:
         return _softcapped_attention(query, key, value, attention_mask, scale, softcap), None
     output: Tensor = sdpa_attention_forward(
