@@ -17,6 +17,7 @@ from ..errors import SequenceError
 from ..model_lock import model_lock
 from ..prompt.token_text import TokenText
 from .capture import Capture, capture_forward
+from .context import context_length
 from .families import family_of
 from .forward import PREFILL_CHUNK
 from .hop import hop_totals
@@ -118,6 +119,11 @@ class Attributor:
             )
         ids = self._check_ids(input_ids)
         reasoning = [None] * len(targets) if through is None else list(through)
+        if len(reasoning) != len(targets):
+            raise SequenceError(
+                f"There are {len(targets)} targets but the reasoning of {len(reasoning)}; "
+                "give one entry of through a target, None for no recursion."
+            )
         requests = [
             make_request(len(ids), target, spans) for target, spans in zip(targets, reasoning, strict=True)
         ]
@@ -196,6 +202,5 @@ class Attributor:
 
     def _check_ids(self, input_ids: Sequence[int] | Tensor) -> npt.NDArray[np.int32]:
         plain = input_ids.detach().cpu().numpy() if isinstance(input_ids, Tensor) else np.asarray(input_ids)
-        config = self.model.config.get_text_config(decoder=True)
         vocabulary = self.model.get_input_embeddings().num_embeddings
-        return check_ids(plain, vocabulary, getattr(config, "max_position_embeddings", None))
+        return check_ids(plain, vocabulary, context_length(self.model.config))

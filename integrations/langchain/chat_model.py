@@ -21,6 +21,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field, PrivateAttr
 
 from flashtrace_agent.completion.parse import END_TOKENS
+from flashtrace_agent.engine.context import context_length
 from flashtrace_agent.engine.kept import DEFAULT_BUDGET, kept_captures
 from flashtrace_agent.errors import FlashTraceError, SequenceError
 from flashtrace_agent.prompt.rendering import render_prompt
@@ -105,9 +106,7 @@ class ChatTransformers(BaseChatModel):
     @property
     def context_length(self) -> int | None:
         """Tokens the model can hold, prompt and completion together; None where not stated."""
-        config = self.model.config.get_text_config()
-        length = getattr(config, "max_position_embeddings", None)
-        return length if isinstance(length, int) else None
+        return context_length(self.model.config)
 
     def forget(self) -> None:
         """Free the memory of the keys and values kept for the next call and for attribution."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from flashtrace_agent.engine.attributor import Attributor
 from flashtrace_agent.engine.methods import METHODS
@@ -15,7 +15,7 @@ from flashtrace_agent.errors import FlashTraceError, SequenceError, UnsupportedM
 from flashtrace_agent.span import Span
 
 from .test_against_oracle import ANSWER, token_ids
-from .tiny_models import tiny_model
+from .tiny_models import CONFIGS, tiny_model
 from .tiny_tokenizer import tiny_tokenizer
 
 IDS = list(range(3, 43))
@@ -62,6 +62,26 @@ def test_spans_that_make_no_sense(attributor: Attributor, target: Any, through: 
 def test_ids_the_model_cannot_take(attributor: Attributor, ids: Any, words: str) -> None:
     with pytest.raises(SequenceError, match=words):
         attributor.attribute(ids, Span(1, 2))
+
+
+def test_a_stretched_rotary_embedding_holds_more_than_the_model_was_trained_for() -> None:
+    """Qwen2.5 and Qwen3 are stretched by a line in their configuration; `max_position_embeddings` stays."""
+    config = CONFIGS["qwen2"]()
+    config.rope_parameters |= {
+        "rope_type": "yarn",
+        "factor": 4.0,
+        "original_max_position_embeddings": 128,
+    }
+    config.max_position_embeddings = 128
+    stretched = Attributor(AutoModelForCausalLM.from_config(config), tiny_tokenizer())
+    assert stretched.attribute([3] * 512, Span(500, 510)).scores.sum() == pytest.approx(1.0, abs=1e-5)
+    with pytest.raises(SequenceError, match="513 tokens, but the model's context is 512"):
+        stretched.attribute([3] * 513, Span(500, 510))
+
+
+def test_every_target_needs_its_own_reasoning(attributor: Attributor) -> None:
+    with pytest.raises(SequenceError, match="2 targets but the reasoning of 1"):
+        attributor.attribute_many(IDS, [Span(20, 30), Span(30, 40)], [None])
 
 
 def test_reversed_and_negative_spans_cannot_be_made() -> None:
