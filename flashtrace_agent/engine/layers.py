@@ -63,7 +63,8 @@ class LayerCapture:
         """
         if not all(bool(t.isfinite().all()) for t in (self.query, self.key, self.value, self.state)):
             raise SequenceError(
-                f"Layer {index} produced NaN or infinite activations; load the model in bfloat16 or float32."
+                f"Layer {index} produced NaN or infinite activations; load the model in bfloat16 or float32, "
+                "or look for damaged weights."
             )
 
 

@@ -22,7 +22,8 @@ class Request:
 
     Attributes:
         target: the target's spans, merged and sorted.
-        weights: float64 (N,), the weight of each target token, 0 elsewhere.
+        weights: float64 (N,), the weight of each target token, 0 elsewhere, the largest 1: only their
+            ratios matter.
         through: reasoning spans, merged and sorted; empty for no recursion.
         sources: bool (N,), tokens that receive the final score: those before the target's last
             token that belong neither to the target nor to the reasoning.
@@ -134,6 +135,7 @@ def _target_weights(target: TargetLike, n_tokens: int) -> tuple[npt.NDArray[np.f
         raise SequenceError("Target weights must be finite and not negative.")
     if not bool((weights > 0).any()):
         raise SequenceError("All target weights are zero; there is nothing to attribute.")
+    weights = weights / weights.max()  # else methods would meet weights that float32 cannot hold
     positions = np.flatnonzero(weights > 0)
     return weights, merge_spans(Span(int(at), int(at) + 1) for at in positions)
 

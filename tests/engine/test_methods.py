@@ -37,6 +37,18 @@ def test_targets_together_equal_targets_alone(method: str) -> None:
         np.testing.assert_allclose(batched.scores, alone.scores, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.parametrize("scale", [1e-310, 1e307])
+@pytest.mark.parametrize("method", METHODS)
+def test_only_the_ratios_of_target_weights_count(method: str, scale: float) -> None:
+    attributor = Attributor(tiny_model("llama"), tiny_tokenizer())
+    weights = np.zeros(N)
+    weights[54:N] = 0.25
+    weights[57] = 1.0
+    expected = attributor.attribute(token_ids(), weights, REASONING, method=method).scores
+    scaled = attributor.attribute(token_ids(), weights * scale, REASONING, method=method).scores
+    np.testing.assert_allclose(scaled, expected, rtol=1e-3, atol=1e-6)
+
+
 def test_tokenwise_is_the_mean_of_single_targets() -> None:
     model, ids = tiny_model("qwen3"), token_ids()
     result = Attributor(model, tiny_tokenizer()).attribute(ids, Span(30, 52), method="ifr_tokenwise")

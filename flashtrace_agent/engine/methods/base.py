@@ -70,5 +70,8 @@ def normalise(scores: npt.NDArray[np.float64], sources: npt.NDArray[np.bool_]) -
     kept = np.where(sources, scores, 0.0)
     total = kept.sum()
     if not np.isfinite(total):
-        raise SequenceError("The scores are NaN or infinite; load the model in bfloat16 or float32.")
+        raise SequenceError(
+            "The scores are NaN or infinite; load the model in bfloat16 or float32, "
+            "or look for damaged weights."
+        )
     return kept / total if total > 0 else kept
