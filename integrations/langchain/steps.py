@@ -40,6 +40,9 @@ MAX_DEPTH = 32
 
 UNFINISHED = "text only: the call did not finish"
 
+STAND_IN = "invalid_tool"
+"""What `AgentExecutor` runs for a tool that does not exist, with the name that was called as an argument."""
+
 
 def step_id(run: Run) -> str:
     """Return the id of the step a run becomes."""
@@ -97,7 +100,7 @@ def open_tool_step(event: ToolStarted, trace_id: str) -> Step:
         id=step_id(event.run),
         trace_id=trace_id,
         kind="tool",
-        name=event.run.name,
+        name=_missing_tool(event) or event.run.name,
         started_at=event.run.started_at,
         tool_call_id=event.tool_call_id,
         arguments=arguments if isinstance(arguments, str) else plain_items(arguments),
@@ -112,6 +115,8 @@ def close_tool_step(step: Step, event: ToolEnded) -> None:
         message = _tool_message(event)
         if message is None:
             step.result = content_text(plain(event.output))
+            if step.name != event.run.name:  # a stand-in answered that there is no such tool
+                step.status, step.error = "error", step.result
             return
         step.tool_call_id = step.tool_call_id or message.tool_call_id
         take_result(step, message)
@@ -197,6 +202,13 @@ def _close(step: Step, failure: Failure | None) -> None:
         step.status, step.error = "error", failure.text
     else:
         step.status = "incomplete"
+
+
+def _missing_tool(event: ToolStarted) -> str | None:
+    """Return the name a model called where a stand-in runs for a tool that does not exist."""
+    if event.run.name != STAND_IN or not isinstance(event.arguments, Mapping):
+        return None
+    return _first_text(event.arguments.get("requested_tool_name"))
 
 
 def _tool_message(event: ToolEnded) -> ToolMessage | None:

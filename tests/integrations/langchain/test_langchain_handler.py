@@ -231,6 +231,24 @@ def test_a_text_agents_words_become_calls_and_answers(handler: Handler, store: S
     assert said.settings["text"] == "I know.\nFinal Answer: 3"
 
 
+def test_a_text_agents_call_of_a_missing_tool_is_a_failed_step(handler: Handler, store: Store) -> None:
+    """`AgentExecutor` runs a tool of its own in its place, which would hide what the model asked for."""
+    prompt = "Thought: think\nAction: a tool\nAction Input: its input\nObservation: r\n\nQuestion: 1+2?"
+    root, model, ran = uuid4(), uuid4(), uuid4()
+    handler.on_chain_start({}, {}, run_id=root, name="react")
+    handler.on_llm_start({}, [prompt], run_id=model, parent_run_id=root)
+    handler.on_llm_end(answer("Action: sum\nAction Input: 1, 2"), run_id=model, parent_run_id=root)
+    asked = {"requested_tool_name": "sum", "available_tool_names": ["add"]}
+    handler.on_tool_start({"name": "invalid_tool"}, str(asked), inputs=asked, run_id=ran, parent_run_id=root)
+    told = "sum is not a valid tool, try one of [add]."
+    handler.on_tool_end(told, run_id=ran, parent_run_id=root)
+    handler.on_chain_end({"output": ""}, run_id=root)
+    (trace,) = traces(handler, store)
+    wrote, tried = trace.steps
+    assert (tried.name, tried.parent_id, tried.arguments) == ("sum", wrote.id, {"input": "1, 2"})
+    assert (tried.status, tried.error, tried.result) == ("error", told, told)
+
+
 def test_a_callback_delivered_twice_changes_nothing(handler: Handler, store: Store) -> None:
     """LangChain may hold one handler in two lists."""
     run_id = uuid4()
