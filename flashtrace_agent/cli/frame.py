@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import os
 from typing import Annotated, Any
 
 import typer
@@ -39,8 +39,9 @@ def start(
     ] = False,
 ) -> None:
     """Explain why an LLM agent did what it did."""
-    # The hub client's account of its retries would bury the one sentence an error gets.
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    # The hub client's account of its retries would bury the one sentence an error gets. It sets its own
+    # logger's level when it is imported, by this variable.
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
 
 
 def _print_version(wanted: bool) -> None:

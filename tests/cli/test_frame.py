@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import subprocess
@@ -103,6 +104,15 @@ def test_an_error_is_one_sentence_and_exit_code_1(run: Run) -> None:
     assert result.stdout == ""
     assert result.stderr.startswith("Error: No trace has an id that begins with 'nothing'")
     assert result.stderr.count("\n") == 1
+
+
+def test_the_hub_client_is_quiet() -> None:
+    """It would tell of each retry before the one sentence that says what is wrong."""
+    code = "from flashtrace_agent.cli.frame import start; start(); from huggingface_hub.utils import logging"
+    command = [sys.executable, "-c", f"{code}; print(logging.get_verbosity())"]
+    environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_VERBOSITY"}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    assert int(done.stdout) == logging.ERROR
 
 
 def test_a_pipe_that_lacks_a_character_gets_a_question_mark(store_url: str, trace: Trace) -> None:
