@@ -10,7 +10,7 @@ from flashtrace_agent.errors import TargetError
 from flashtrace_agent.trace import Step
 
 from .console import open_console, print_json
-from .options import load_attributor
+from .loaded_model import LoadedModel
 from .progress import open_progress
 from .recipe import Recipe
 from .sources import print_sources
@@ -51,10 +51,11 @@ def attribute_trace(
 
     trace = opened.get_trace(trace_id)
     steps = [choose_step(trace, step)] if step else _attributable(trace.steps, trace.id)
-    attributor = load_attributor(recipe.model, _recorded_model(steps), recipe.dtype)
+    loaded = LoadedModel(recipe.model, recipe.dtype)
     found: list[tuple[Step, Any]] = []
     with open_progress() as progress:
         for each in progress.track(steps, description="attributing"):
+            attributor = loaded.for_step(each)
             # Over a whole trace a step need not have every target; a chosen step must.
             names = _present(attributor, each, target) if target and not step else target
             if names is not None and not names:
@@ -92,11 +93,6 @@ def _present(attributor: Any, step: Step, wanted: list[str]) -> list[str]:
     if spans:
         raise TargetError(f"The span {spans[0]} needs to know its step; add --step.")
     return [name for name in wanted if name in available]
-
-
-def _recorded_model(steps: list[Step]) -> str | None:
-    names = {step.model for step in steps if step.model}
-    return names.pop() if len(names) == 1 else None
 
 
 def _summary(result: Any) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def explain_trajectory(
         TargetError: if the step cannot be attributed or has no such target.
         SequenceError: if the ids do not fit the model.
     """
-    explainer = _ModelExplainer(attributor, hops, method, on_step or (lambda _: None))
+    explainer = _ModelExplainer(attributor, step.model, hops, method, on_step or (lambda _: None))
     return build_trajectory(trace, step, target or _main_target(attributor, step), explainer)
 
 
@@ -63,12 +63,18 @@ def _main_target(attributor: Attributor, step: Step) -> str:
 
 
 class _ModelExplainer:
-    """An `Explainer` over a loaded model."""
+    """An `Explainer` over a loaded model, for the steps of a run that the model `writer` wrote."""
 
     def __init__(
-        self, attributor: Attributor, hops: int, method: str, on_step: Callable[[Step], None]
+        self,
+        attributor: Attributor,
+        writer: str | None,
+        hops: int,
+        method: str,
+        on_step: Callable[[Step], None],
     ) -> None:
         self._attributor = attributor
+        self._writer = writer
         self._hops = hops
         self._method = method
         self._on_step = on_step
@@ -85,6 +91,11 @@ class _ModelExplainer:
 
     def segments(self, step: Step) -> list[Segment]:
         known_ids(step)
+        if step.model and self._writer and step.model != self._writer:  # its ids are another tokenizer's
+            raise TargetError(
+                f"Step {step.id} was written by {step.model} and not by {self._writer}, so what it wrote "
+                "cannot be followed."
+            )
         if step.id not in self._segments:  # cutting up a long prompt takes a second
             self._segments[step.id] = step_segments(self._attributor.tokenizer, step)
         return self._segments[step.id]

@@ -84,6 +84,20 @@ def test_a_selection_is_computed_and_goes_on_where_it_stopped(
         ]
 
 
+def test_each_step_of_a_trace_is_attributed_by_its_own_model(
+    run: Run, steps: list[Step], explained: list[str], store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where one model plans and another one acts."""
+    with Store(store_url) as store:
+        store.delete_steps([step.id for step in steps if step.model == "m1"])
+    loaded: list[str | None] = []
+    monkeypatch.setattr(
+        "flashtrace_agent.cli.loaded_model.load_attributor", lambda _, recorded, *__: loaded.append(recorded)
+    )
+    assert run("attribute", steps[0].trace_id).exit_code == 0
+    assert set(loaded) == {None, "m0", "m2"}
+
+
 def test_steps_that_are_deleted_meanwhile_cost_no_other(
     run: Run, steps: list[Step], explained: list[str], store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

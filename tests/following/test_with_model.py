@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -48,6 +49,17 @@ def test_mass_is_kept_from_the_answer_to_the_first_step(asked: Trace, default_mo
     call = next(node for node in found.nodes if node.kind == "tool_call")
     assert (call.label, call.step) == ("tool_call:get_price", models[0])
     assert "lamp" in call.text
+
+
+def test_what_another_model_wrote_is_an_end(asked: Trace, default_model: Attributor) -> None:
+    """Its token ids mean other words here."""
+    first, *later = asked.steps
+    mixed = replace(asked, steps=[replace(first, model="another"), *later])
+    found = explain_trajectory(default_model, mixed, choose_step_of(mixed))
+    assert found.steps == (asked.steps[-1].id,)
+    assert found.imbalance() < 1e-6
+    (note,) = {node.note for node in found.nodes if node.step == first.id}
+    assert f"Step {first.id} was written by another and not by {first.model}" in note
 
 
 def test_a_call_of_the_first_step_ends_in_its_own_prompt(asked: Trace, default_model: Attributor) -> None:
