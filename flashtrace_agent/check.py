@@ -74,8 +74,8 @@ class Check:
         """Return the finding in one plain sentence."""
         mean = sum(self.random_drops) / len(self.random_drops)
         return (
-            f"{self.verdict}: without the top {self.removed} of {self.pool} {self.unit} the {self.measured} "
-            f"loses {self.top_drop:.2f} nats, without as many others {mean:.2f} "
+            f"{self.verdict}: without the top {self.removed} of {self.pool} {self.unit} the log-probability "
+            f"of {self.measured} falls by {self.top_drop:.2f} nats, without as many others by {mean:.2f} "
             f"({self.ratio:.1f} times, 95 % interval {self.low:.1f} to {self.high:.1f})"
         )
 

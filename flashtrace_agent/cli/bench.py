@@ -44,11 +44,11 @@ def bench(
         typer.Option(
             "--subjects",
             metavar="NAMES",
-            help="What to time, separated by commas: forward, attribution, kept (from a kept capture), "
-            "ten_targets, generation, generation_kept, tokenwise, reference (flashtrace 0.1.1, extra "
-            "[bench]); or all.",
+            help="What to time, separated by commas: forward; walk, walk_kept (from a kept capture), "
+            "walk_ten_targets; attribution, kept and ten_targets by the method flashtrace; generation, "
+            "generation_kept, tokenwise, reference (flashtrace 0.1.1, extra [bench]); or all.",
         ),
-    ] = "forward,attribution,kept",
+    ] = "forward,walk,walk_kept",
     memory: Annotated[bool, typer.Option("--memory", help="Measure peak memory in fresh processes.")] = False,
     repeats: Annotated[int, typer.Option("--repeats", min=1, help="Timed rounds after the warm-up.")] = 5,
     output: Annotated[

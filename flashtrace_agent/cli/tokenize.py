@@ -14,7 +14,6 @@ from .options import (
     Dtype,
     DtypeOption,
     JsonOption,
-    ModelOption,
     StepOption,
     StoreOption,
     TraceArgument,
@@ -41,7 +40,16 @@ def tokenize(
             show_default=False,
         ),
     ] = None,
-    model: ModelOption = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="MODEL",
+            help="Whose tokenizer and weights to use: a name from `models list`, a folder, a GGUF file or a "
+            "Hugging Face id.",
+            show_default=False,
+        ),
+    ] = None,
     dtype: DtypeOption = Dtype.AUTO,
     as_json: JsonOption = False,
     store: StoreOption = None,
