@@ -173,7 +173,7 @@ class Attributor:
 
     def hop_totals(self, capture: Capture, weights: Tensor) -> Tensor:
         """Return float64 (M, N) token totals of one hop for weights (M, R) over the captured rows."""
-        with torch.inference_mode():
+        with torch.no_grad():
             return hop_totals(self.model, self.family, capture, weights)
 
     def row_shares(
@@ -187,7 +187,7 @@ class Attributor:
 
         The capture given serves if it holds them all, N' being its length; else the decoder runs once.
         """
-        with torch.inference_mode():
+        with torch.no_grad():
             if given is None or not given.covers(rows):
                 return forward_row_shares(self.model, self.family, input_ids, torch.from_numpy(rows), chunk)
             used = np.searchsorted(given.rows.numpy(), rows)

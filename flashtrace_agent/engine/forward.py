@@ -13,6 +13,7 @@ from ..errors import SequenceError
 from .families import Family
 from .layers import LayerObserver
 from .memory import is_out_of_memory, release_memory
+from .placement import input_device
 
 PREFILL_CHUNK = 2048
 """Tokens per forward pass of a prefill; bounds activation memory for long prompts."""
@@ -58,14 +59,12 @@ def _run_in_chunks(
     model: nn.Module, family: Family, input_ids: Sequence[int], observer: ObserverT, chunk: int
 ) -> ObserverT:
     decoder = family.decoder(model)
-    device = next(iter(model.parameters())).device
-    if device.type == "meta":  # offloaded embeddings: accelerate moves the ids itself
-        device = torch.device("cpu")
-    ids = torch.as_tensor(list(input_ids), dtype=torch.long, device=device)[None]  # (1, N)
+    ids = torch.as_tensor(list(input_ids), dtype=torch.long, device=input_device(model))[None]  # (1, N)
     n_tokens = ids.shape[1]
     # No configuration is given to the cache: it must keep all keys even where a layer's window is short.
     cache = DynamicCache() if n_tokens > chunk else None
-    with torch.inference_mode(), observer.attached():
+    # Not inference mode: accelerate would leave parameters in it that never train or differentiate again.
+    with torch.no_grad(), observer.attached():
         for start in range(0, n_tokens, chunk):
             part = ids[:, start : start + chunk]
             observer.begin_chunk(start, part.shape[1])

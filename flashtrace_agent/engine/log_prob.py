@@ -22,6 +22,7 @@ from transformers import DynamicCache
 
 from ..errors import SequenceError
 from ..model_lock import model_lock
+from .placement import input_device
 
 BATCH_TOKENS = 8192
 """Tokens of one batched forward."""
@@ -78,7 +79,7 @@ def force_tokens(
             )
     shared = min(_common_prefix(sequences), min(starts) - 1)
     results: list[ForcedTokens | None] = [None] * len(sequences)
-    with model_lock(model), torch.inference_mode():
+    with model_lock(model), torch.no_grad():
         cache = _prefill(model, sequences[0][:shared]) if shared else None
         for batch in _batches(model, sequences, starts, shared):
             forced = _force_batch(
@@ -100,7 +101,8 @@ def _prefill(model: Any, ids: Sequence[int]) -> DynamicCache:
     # No configuration is given to the cache: it must keep all keys even where a layer's window is short.
     cache = DynamicCache()
     for start in range(0, len(ids), BATCH_TOKENS):
-        part = torch.tensor([list(ids[start : start + BATCH_TOKENS])], device=_device(model))  # (1, chunk)
+        chunk = list(ids[start : start + BATCH_TOKENS])
+        part = torch.tensor([chunk], device=input_device(model))  # (1, chunk)
         model(input_ids=part, past_key_values=cache, use_cache=True, logits_to_keep=1)
     return cache
 
@@ -133,7 +135,7 @@ def _force_batch(
     padded = torch.zeros(len(sequences), longest, dtype=torch.long)  # (B, n)
     for row, ids in enumerate(sequences):
         padded[row, : len(ids)] = torch.tensor(list(ids))
-    padded = padded.to(_device(model))
+    padded = padded.to(input_device(model))
     if cache is not None:
         cache = copy.deepcopy(cache)
         cache.batch_repeat_interleave(len(sequences))
@@ -160,9 +162,3 @@ def _force_batch(
         greedy = table.argmax(dim=-1) == tokens
         forced.append(ForcedTokens(chosen.cpu().numpy(), greedy.cpu().numpy(), (best - second).cpu().numpy()))
     return forced
-
-
-def _device(model: Any) -> torch.device:
-    device = next(iter(model.parameters())).device
-    # Offloaded embeddings lie on no device: accelerate moves the ids itself.
-    return torch.device("cpu") if device.type == "meta" else device

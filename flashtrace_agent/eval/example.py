@@ -15,6 +15,7 @@ import torch
 from transformers import GenerationConfig
 
 from ..engine.attributor import Attributor
+from ..engine.placement import input_device
 from ..errors import FlashTraceError
 from ..model_lock import model_lock
 from ..prompt.rendering import render_prompt
@@ -202,8 +203,8 @@ def _generate(model: Any, tokenizer: Any, asked: Sequence[tuple[list[int], int]]
         [[padding] * pad + prompt for pad, (prompt, _) in zip(pads, asked, strict=True)]
     )  # (B, n)
     mask = torch.arange(longest) >= torch.tensor(pads)[:, None]  # (B, n)
-    device = model.get_input_embeddings().weight.device
-    with model_lock(model), torch.inference_mode():
+    device = input_device(model)
+    with model_lock(model), torch.no_grad():
         output = model.generate(
             ids.to(device), attention_mask=mask.long().to(device), generation_config=config
         )

@@ -212,11 +212,11 @@ class Ablator:
     def _decode(self, ids: list[int], limit: int) -> list[int]:
         import torch
 
+        from flashtrace_agent.engine.placement import input_device
         from flashtrace_agent.model_lock import model_lock
 
-        device = self._model.get_input_embeddings().weight.device
-        prompt = torch.tensor([ids], device=device)  # (1, n)
-        with model_lock(self._model), torch.inference_mode():
+        prompt = torch.tensor([ids], device=input_device(self._model))  # (1, n)
+        with model_lock(self._model), torch.no_grad():
             # Greedy in the plain sense: the model's own sampling settings and penalties are switched off.
             output: Any = self._model.generate(
                 prompt,

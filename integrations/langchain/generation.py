@@ -34,6 +34,7 @@ from transformers.cache_utils import DynamicLayer
 from flashtrace_agent.engine.capture import Recorder
 from flashtrace_agent.engine.families import family_of
 from flashtrace_agent.engine.kept import kept_captures
+from flashtrace_agent.engine.placement import input_device
 from flashtrace_agent.errors import UnsupportedModelError
 from flashtrace_agent.model_lock import model_lock
 
@@ -128,7 +129,7 @@ def generate(
     if past is None:
         past, known = DynamicCache(config=model.config), 0
     extra = {"logits_to_keep": 1} if _takes_logits_to_keep(model) else {}
-    device = model.get_input_embeddings().weight.device
+    device = input_device(model)
     recorder = _recorder(model, past, len(sequence), max_new_tokens) if keep else None
     intact = True
     try:

@@ -87,7 +87,9 @@ def test_a_model_spread_over_two_devices_gives_the_same_scores(
         _agree(kept, expected)
 
 
-@pytest.mark.parametrize("place", [_everything_far, _split(FAR, NEAR, FAR)], ids=["far", "split"])
+@pytest.mark.parametrize(
+    "place", [_everything_far, _split(FAR, NEAR, FAR), _offloaded], ids=["far", "split", "offloaded"]
+)
 def test_generation_on_another_device_keeps_what_attribution_needs(place: Callable[[Any], None]) -> None:
     written = list(generate(tiny_model("qwen3"), IDS, max_new_tokens=6))
     with far_device():

@@ -14,6 +14,8 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig, Qwen3Config
 
 from flashtrace_agent.bench.case import Case, sequence
 from flashtrace_agent.engine.attributor import Attributor
+from flashtrace_agent.engine.kept import kept_captures
+from flashtrace_agent.integrations.langchain.generation import generate
 from flashtrace_agent.span import Span
 
 from .test_against_oracle import ANSWER, REASONING, token_ids
@@ -22,9 +24,9 @@ from .tiny_tokenizer import tiny_tokenizer
 
 
 def assert_same_scores(model: Any, name: str) -> None:
-    """By methods that read a layer's weights after the forward, and while the layer runs."""
+    """By methods that read a layer's weights after the forward, while the layer runs, and on the way back."""
     dense = Attributor(tiny_model(name), tiny_tokenizer())
-    for method in ("flashtrace", "walk"):
+    for method in ("flashtrace", "walk", "gradient", "contrast", "ablation"):
         expected = dense.attribute(token_ids(), ANSWER, REASONING, method=method)
         result = Attributor(model, tiny_tokenizer()).attribute(token_ids(), ANSWER, REASONING, method=method)
         np.testing.assert_allclose(result.scores, expected.scores, rtol=1e-3, atol=1e-6)
@@ -42,6 +44,13 @@ def test_weights_offloaded_to_disk(name: str, tmp_path: Path) -> None:
 def test_weights_offloaded_to_memory() -> None:
     model = cpu_offload(tiny_model("qwen3"), execution_device=torch.device("cpu"))
     assert_same_scores(model, "qwen3")
+
+
+def test_a_model_with_offloaded_weights_writes_what_it_would() -> None:
+    written = list(generate(tiny_model("qwen3"), token_ids(), max_new_tokens=5))
+    model = cpu_offload(tiny_model("qwen3"), execution_device=torch.device("cpu"))
+    assert list(generate(model, token_ids(), max_new_tokens=5, keep=True)) == written
+    assert kept_captures(model).get([*token_ids(), *written]) is not None
 
 
 class Packed(nn.Module):

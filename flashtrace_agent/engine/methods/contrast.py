@@ -28,6 +28,7 @@ from ...attribution import Hop
 from ...errors import SequenceError, UnsupportedModelError
 from ...percent import percent
 from .. import secant
+from ..placement import input_device
 from ..request import Request
 from .base import Method, MethodResult, normalise
 
@@ -96,7 +97,7 @@ def carried_back(
     """
     ids = list(input_ids)
     embed = model.get_input_embeddings()
-    pair = torch.tensor([ids, np.where(request.sources, filler, ids).tolist()], device=embed.weight.device)
+    pair = torch.tensor([ids, np.where(request.sources, filler, ids).tolist()], device=input_device(model))
     positions = np.flatnonzero(request.weights[1:]) + 1  # a first token is predicted by nothing
     if not len(positions):
         raise SequenceError("The target is the first token, which no token precedes; choose a later one.")

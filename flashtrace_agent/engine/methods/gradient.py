@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from ...attribution import Hop
+from ..placement import input_device
 from ..request import Request
 from .base import Method, MethodResult, normalise
 
@@ -38,7 +39,7 @@ class GradientTimesInput(Method):
         """Score every request; `hops` and `capture` are ignored. See `Method.run`."""
         model = attributor.model
         embed = model.get_input_embeddings()
-        ids = torch.as_tensor(list(input_ids), device=embed.weight.device)  # (N,)
+        ids = torch.as_tensor(list(input_ids), device=input_device(model))  # (N,)
         with torch.enable_grad():
             embeddings = embed(ids[None]).detach().requires_grad_(True)  # (1, N, d)
             logits = model(inputs_embeds=embeddings, use_cache=False).logits[0, :-1].float()  # (N−1, V)
