@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-_STRETCHED = ("linear", "dynamic", "yarn")
-"""Rotary embeddings that are stretched by a factor, often without `max_position_embeddings` saying so."""
+_STRETCHED = ("linear", "yarn")
+"""Rotary embeddings that are stretched by a factor, often without `max_position_embeddings` saying so.
+
+Not ``dynamic``: beyond the trained length its frequencies depend on the longest text the model ever ran, so
+the same text would not get the same scores twice.
+"""
 
 
 def context_length(config: Any) -> int | None:
