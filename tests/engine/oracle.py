@@ -39,7 +39,8 @@ def observe(model: Any, input_ids: list[int]) -> list[OracleLayer]:
     after: dict[int, Tensor] = {}
     normed: dict[int, Tensor] = {}
     attended: dict[int, Tensor] = {}
-    sandwich = config.model_type.startswith("gemma")
+    gemma = config.model_type.startswith("gemma")
+    post_norm = gemma or config.model_type.startswith("olmo")
     for index, layer in enumerate(decoder.layers):
         layer.register_forward_pre_hook(
             lambda _, args, kwargs, i=index: entering.__setitem__(
@@ -47,12 +48,15 @@ def observe(model: Any, input_ids: list[int]) -> list[OracleLayer]:
             ),
             with_kwargs=True,
         )
-        layer.input_layernorm.register_forward_hook(
-            lambda _, args, out, i=index: normed.__setitem__(i, out[0].double())
+        block = layer.self_attn
+        (block.qkv_proj if config.model_type == "phi3" else block.v_proj).register_forward_pre_hook(
+            lambda _, args, i=index: normed.__setitem__(i, args[0][0].double())
         )
-        middle = layer.pre_feedforward_layernorm if sandwich else layer.post_attention_layernorm
+        middle = layer.post_attention_layernorm
+        if post_norm:
+            middle = layer.pre_feedforward_layernorm if gemma else layer.mlp
         middle.register_forward_pre_hook(lambda _, args, i=index: after.__setitem__(i, args[0][0]))
-        if sandwich:
+        if post_norm:
             layer.post_attention_layernorm.register_forward_pre_hook(
                 lambda _, args, i=index: attended.__setitem__(i, args[0][0])
             )
@@ -73,10 +77,12 @@ def observe(model: Any, input_ids: list[int]) -> list[OracleLayer]:
         values = values.repeat_interleave(heads // kv_heads, dim=1)
         output = block.o_proj.weight.view(-1, heads, d_h).transpose(0, 1)
         gain = torch.ones_like(entering[index])
-        if sandwich:
+        if post_norm:
             norm = layer.post_attention_layernorm
             raw = attended[index]
-            gain = (1.0 + norm.weight) * torch.rsqrt(raw.pow(2).mean(-1, keepdim=True) + norm.eps)
+            epsilon = norm.eps if gemma else norm.variance_epsilon
+            gain = (1.0 + norm.weight) if gemma else norm.weight
+            gain = gain * torch.rsqrt(raw.pow(2).mean(-1, keepdim=True) + epsilon)
         layers.append(OracleLayer(entering[index], after[index], attention, values, output, gain))
     return [
         OracleLayer(

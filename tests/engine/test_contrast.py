@@ -20,7 +20,7 @@ from flashtrace_agent.errors import SequenceError, UnsupportedModelError
 from .test_against_oracle import ANSWER, REASONING, token_ids
 from .tiny_models import CONFIGS, tiny_model
 
-EXPERTS = ("qwen2_moe", "qwen3_moe", "mixtral")
+EXPERTS = ("qwen2_moe", "qwen3_moe", "mixtral", "glm4_moe")
 numbers = st.lists(st.floats(-30, 30), min_size=6, max_size=6)
 
 

@@ -10,14 +10,19 @@ from transformers import (
     Gemma2Config,
     Gemma3Config,
     Gemma3TextConfig,
+    Glm4MoeConfig,
     LlamaConfig,
+    MinistralConfig,
     MistralConfig,
     MixtralConfig,
+    Olmo2Config,
+    Olmo3Config,
     Phi3Config,
     Qwen2Config,
     Qwen2MoeConfig,
     Qwen3Config,
     Qwen3MoeConfig,
+    SeedOssConfig,
     SmolLM3Config,
 )
 
@@ -71,6 +76,24 @@ CONFIGS: dict[str, Any] = {
     ),
     "smollm3": lambda: SmolLM3Config(**_COMMON, no_rope_layer_interval=2),
     "phi3": lambda: Phi3Config(**_COMMON, sliding_window=None),
+    "ministral": lambda: MinistralConfig(
+        **_COMMON,
+        head_dim=16,
+        sliding_window=7,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+    ),
+    "seed_oss": lambda: SeedOssConfig(**_COMMON, head_dim=16, attention_bias=True, attention_out_bias=True),
+    "glm4_moe": lambda: Glm4MoeConfig(
+        **_COMMON,
+        head_dim=16,
+        attention_bias=True,
+        use_qk_norm=True,
+        moe_intermediate_size=32,
+        n_routed_experts=4,
+        num_experts_per_tok=2,
+    ),
+    "olmo2": lambda: Olmo2Config(**_COMMON, attention_bias=True),
+    "olmo3": lambda: Olmo3Config(**_COMMON, sliding_window=7),
 }
 
 

@@ -6,11 +6,11 @@ from torch import nn
 
 from ...errors import UnsupportedModelError
 from .base import Family
-from .gemma import GemmaFamily
 from .llama import LlamaFamily
 from .phi3 import Phi3Family
+from .post_norm import PostNormFamily
 
-FAMILIES: tuple[type[Family], ...] = (LlamaFamily, GemmaFamily, Phi3Family)
+FAMILIES: tuple[type[Family], ...] = (LlamaFamily, PostNormFamily, Phi3Family)
 
 __all__ = ["FAMILIES", "Family", "family_of", "supported_model_types"]
 

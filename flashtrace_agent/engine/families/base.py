@@ -46,7 +46,7 @@ class Family:
         return bias_of(find_module(self.attention(layer), "v_proj"))
 
     def post_attention_norm(self, layer: nn.Module) -> nn.Module | None:
-        """Return the norm between the attention output and the residual sum (Gemma 2/3), or None."""
+        """Return the norm between the attention output and the residual sum (Gemma, OLMo), or None."""
         return None
 
 

@@ -8,7 +8,7 @@ from .base import Family, bias_of, find_module
 
 
 class Phi3Family(Family):
-    """Phi-3 and Phi-3.5 mini."""
+    """Phi-3, Phi-3.5 mini and Phi-4-mini."""
 
     model_types = ("phi3",)
 

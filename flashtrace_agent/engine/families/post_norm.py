@@ -1,4 +1,4 @@
-"""Gemma 2 and 3: a norm stands between the attention output and the residual sum."""
+"""Gemma 2/3 and OLMo 2/3: a norm stands between the attention output and the residual sum."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import nn
 from .base import Family, find_module
 
 
-class GemmaFamily(Family):
-    """Gemma 2 (soft cap, alternating windows) and Gemma 3, with or without its vision tower."""
+class PostNormFamily(Family):
+    """Gemma 2 (soft cap, alternating windows), Gemma 3, with or without its vision tower, and OLMo 2/3."""
 
-    model_types = ("gemma2", "gemma3", "gemma3_text")
+    model_types = ("gemma2", "gemma3", "gemma3_text", "olmo2", "olmo3")
 
     def decoder(self, model: nn.Module) -> nn.Module:
         """Return the text stack, which stands beside the vision tower where there is one."""
