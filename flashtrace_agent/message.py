@@ -137,11 +137,3 @@ class Message:
         body.pop("name", None)
         canonical = _CANONICAL.encode([parent, body])
         return hashlib.blake2b(canonical.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-
-
-def history_digests(messages: list[Message]) -> list[str]:
-    """Return the chained digest of each message, oldest first."""
-    digests: list[str] = []
-    for message in messages:
-        digests.append(message.digest(digests[-1] if digests else ""))
-    return digests

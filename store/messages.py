@@ -67,8 +67,8 @@ class Conversations:
 
 
 def _identities(messages: Sequence[Message], known: dict[tuple[int, str], str]) -> list[str]:
-    # As `history_digests`, but a message object that several steps of a batch share is hashed
-    # once: hashing every history from its start was 40 % of a batch's time.
+    # A message object that several steps of a batch share is hashed once: hashing every history
+    # from its start was 40 % of a batch's time.
     identities: list[str] = []
     parent = ""
     for message in messages:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection
 
 from flashtrace_agent.annotation import Annotation
 from flashtrace_agent.attribution import Attribution
@@ -21,7 +21,6 @@ from .attributions import write_attribution_row
 from .job_queue import JobQueue
 from .job_requests import write_job_rows
 from .reading import Reading
-from .schema import StepRow, TraceRow
 from .shared_rows import SharedRows
 from .traces import write_trace_rows
 from .trajectories import write_trajectory_row
@@ -191,19 +190,3 @@ class Store(Reading, Upkeep):
     def workers(self) -> Workers:
         """The workers that are running."""
         return Workers(self._write, self._read)
-
-    def mark_incomplete(self, trace_id: str, reason: str = "") -> None:
-        """State that a run was cut off: it and its steps without an end become ``incomplete``.
-
-        Args:
-            trace_id: the full id.
-            reason: recorded as their error where one is given.
-        """
-        values: dict[str, Any] = {"status": "incomplete"}
-        if reason:
-            values["error"] = reason
-        with self._write() as connection:
-            unfinished = (StepRow.trace_id == trace_id, StepRow.ended_at.is_(None))
-            connection.execute(update(StepRow).where(*unfinished).values(**values))
-            header = update(TraceRow).where(TraceRow.id == trace_id)
-            connection.execute(header.values(ended_at=utc_now(), **values))

@@ -11,10 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from flashtrace_agent.cli import app
-from flashtrace_agent.segment import check_tiling
 from flashtrace_agent.store import Store
 
 from .conftest import Demo, command
+from .tiling import check_tiling
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]
 

@@ -12,10 +12,6 @@ from .statistics import Estimate, estimate, grouped_difference
 from .tasks import TASKS
 
 LOWER_IS_BETTER = ("rise_t", "mas_t", "rise_g", "mas_g", "sufficiency_t", "sufficiency_g")
-HIGHER_IS_BETTER = (
-    "recovery_5", "recovery_10", "comprehensiveness_t", "comprehensiveness_g", "lds_t", "lds_g",
-    "ablation_t", "ablation_g",
-)  # fmt: skip
 METRICS = (
     "recovery_5", "recovery_10", "rise_t", "mas_t", "comprehensiveness_t", "sufficiency_t", "lds_t",
     "ablation_t", "rise_g", "mas_g", "comprehensiveness_g", "sufficiency_g", "lds_g", "ablation_g",

@@ -20,7 +20,6 @@ class RenderedPrompt:
         ids: its token ids.
         template_hash: SHA-256 of the template's Jinja source, in hex.
         template_kwargs: the template's variables, a pinned date included.
-        tools_in_prompt: True where tools were given and the text shows them.
         chat_template: the template's source if it is not the tokenizer's own, else None.
     """
 
@@ -28,7 +27,6 @@ class RenderedPrompt:
     ids: list[int]
     template_hash: str
     template_kwargs: dict[str, Any]
-    tools_in_prompt: bool
     chat_template: str | None
 
 
@@ -59,9 +57,6 @@ def render_prompt(
         tokenizer, messages, tools, chat_template=chat_template, template_kwargs=template_kwargs
     )
     text = template.render(messages, tools, add_generation_prompt=add_generation_prompt)
-    shown = bool(tools) and text != template.render_or_none(
-        messages, add_generation_prompt=add_generation_prompt
-    )
     # The template writes the special tokens itself; adding them again would double the BOS.
     ids = [int(token) for token in tokenizer(text, add_special_tokens=False)["input_ids"]]
     return RenderedPrompt(
@@ -69,6 +64,5 @@ def render_prompt(
         ids=ids,
         template_hash=template.digest,
         template_kwargs=template.kwargs,
-        tools_in_prompt=shown,
         chat_template=None if template.own else template.text,
     )

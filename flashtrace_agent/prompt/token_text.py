@@ -67,20 +67,6 @@ class TokenText:
             return Span(start, start)
         return Span(start, int(np.searchsorted(self._token_start[:-1], end_byte, side="left")))
 
-    def char_range(self, span: Span) -> tuple[int, int]:
-        """Return the range of characters that have a byte in a span's tokens.
-
-        Raises:
-            ValueError: if the span reaches beyond the sequence.
-        """
-        if span.end > self.n_tokens:
-            raise ValueError(f"Span {span} reaches beyond the sequence's {self.n_tokens} tokens.")
-        start_byte, end_byte = self._token_start[span.start], self._token_start[span.end]
-        start = int(np.searchsorted(self._char_start, start_byte, side="right")) - 1
-        if start_byte == end_byte:
-            return start, start
-        return start, int(np.searchsorted(self._char_start, end_byte, side="left"))
-
 
 def _decode(joined: bytes) -> tuple[str, npt.NDArray[np.int64]]:
     """Decode bytes that may not be UTF-8.

@@ -1,4 +1,4 @@
-"""LangChain messages and tools to the project's own types, and back.
+"""LangChain messages and tools to the project's own types.
 
 What a model can see of a message is kept: its text, its reasoning, its tool calls (malformed
 ones too) and the status of a tool's result. Message ids, response metadata and usage are not
@@ -19,7 +19,6 @@ from langchain_core.messages import (
     SystemMessage,
     ToolMessage,
 )
-from langchain_core.messages.tool import invalid_tool_call, tool_call
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from flashtrace_agent.message import Message, Role, ToolCall, ToolSchema
@@ -41,41 +40,6 @@ def from_langchain(message: BaseMessage) -> Message:
         status="error" if getattr(message, "status", None) == "error" else "ok",
         example=_is_example(message),
     )
-
-
-def to_langchain(message: Message) -> BaseMessage:
-    """Return the LangChain message; `from_langchain` undoes it."""
-    extra: dict[str, Any] = {}
-    if message.reasoning is not None:
-        extra["reasoning_content"] = message.reasoning
-    if message.example:
-        extra["example"] = True
-    common: dict[str, Any] = {"content": message.content, "name": message.name, "additional_kwargs": extra}
-    match message.role:
-        case "system":
-            return SystemMessage(**common)
-        case "user":
-            return HumanMessage(**common)
-        case "tool":
-            return ToolMessage(
-                **common,
-                tool_call_id=message.tool_call_id or "",
-                status="error" if message.status == "error" else "success",
-            )
-        case "assistant":
-            return AIMessage(
-                **common,
-                tool_calls=[
-                    tool_call(name=call.name, args=dict(call.arguments), id=call.id)
-                    for call in message.tool_calls
-                    if not isinstance(call.arguments, str)
-                ],
-                invalid_tool_calls=[
-                    invalid_tool_call(name=call.name, args=call.arguments, id=call.id)
-                    for call in message.tool_calls
-                    if isinstance(call.arguments, str)
-                ],
-            )
 
 
 def tool_schemas(tools: Iterable[Any]) -> list[ToolSchema]:

@@ -13,8 +13,9 @@ from flashtrace_agent.message import Message, ToolSchema
 from flashtrace_agent.prompt.rendering import render_prompt
 from flashtrace_agent.prompt.segmentation import prompt_segments
 from flashtrace_agent.prompt.token_text import TokenText
-from flashtrace_agent.segment import Segment, check_tiling
+from flashtrace_agent.segment import Segment
 from flashtrace_agent.trace import Step
+from tests.tiling import check_tiling
 
 relaxed = settings(
     deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture]

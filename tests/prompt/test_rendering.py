@@ -26,7 +26,6 @@ from .conversations import CLOCK, CONVERSATION, EXAMPLE, WEATHER
 def test_a_template_that_shows_tools_is_used(byte_tokenizer: Any, qwen_template: str) -> None:
     """Qwen3's template lists the tools, so it is kept."""
     rendered = render_prompt(byte_tokenizer, CONVERSATION, [WEATHER], chat_template=qwen_template)
-    assert rendered.tools_in_prompt
     assert json.dumps(WEATHER.to_openai()) in rendered.text
     assert rendered.template_hash == hashlib.sha256(qwen_template.encode()).hexdigest()
 
@@ -37,13 +36,11 @@ def test_plain_chatml_stays_where_there_are_no_tools(byte_tokenizer: Any) -> Non
     assert rendered.text == "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
     assert rendered.template_hash == hashlib.sha256(PLAIN_CHATML.encode()).hexdigest()
     assert rendered.chat_template is None
-    assert not rendered.tools_in_prompt
 
 
 def test_the_bundled_template_replaces_one_that_leaves_tools_out(byte_tokenizer: Any) -> None:
     """Plain ChatML says nothing of tools; the bundled template shows them, calls and results."""
     rendered = render_prompt(byte_tokenizer, CONVERSATION, [WEATHER, CLOCK])
-    assert rendered.tools_in_prompt
     assert rendered.chat_template == bundled_template()
     assert json.dumps(WEATHER.to_openai()) in rendered.text
     assert rendered.text.startswith("<|im_start|>system\nYou are terse.\n\n# Tools\n")

@@ -12,7 +12,7 @@ from flashtrace_agent.prompt.markers import locate_leaves
 from flashtrace_agent.prompt.rendering import render_prompt
 from flashtrace_agent.prompt.segmentation import prompt_segments
 from flashtrace_agent.prompt.template_messages import template_messages
-from flashtrace_agent.segment import check_tiling
+from tests.tiling import check_tiling
 
 from ..pace import processor_seconds
 from .conversations import CLOCK, WEATHER

@@ -12,9 +12,9 @@ from flashtrace_agent.prompt.segmentation import prompt_segments, step_segments
 from flashtrace_agent.prompt.targets import step_targets, text_targets
 from flashtrace_agent.prompt.text_agents import is_text_agent, read_turn
 from flashtrace_agent.prompt.token_text import TokenText
-from flashtrace_agent.segment import check_tiling
 from flashtrace_agent.trace import Step, utc_now
 from tests.completion.test_react import LANGCHAIN
+from tests.tiling import check_tiling
 
 ROUNDS = " Look first.\nAction: search\nAction Input: sofas\nObservation: 4 red sofas\nThought:"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -206,21 +205,3 @@ def test_a_step_may_come_before_its_trace(store: Store) -> None:
     assert (bare.name, bare.status, bare.steps) == ("", "incomplete", [step])
     store.write_trace(trace)
     assert store.get_trace(trace.id).name == "furniture"
-
-
-def test_a_cut_off_run_is_marked(store: Store) -> None:
-    """The run and its unfinished steps become incomplete; finished ones keep their status."""
-    trace = make_trace(status="ok", ended_at=None)
-    done, open_step = make_model_step(trace), make_model_step(trace, 1, ended_at=None, status="ok")
-    store.write_trace(trace)
-    store.write_step(done)
-    store.write_step(open_step)
-    store.mark_incomplete(trace.id, "the process ended")
-    read = store.get_trace(trace.id)
-    assert (read.status, read.error) == ("incomplete", "the process ended")
-    assert [(step.status, step.error) for step in read.steps] == [
-        ("ok", None),
-        ("incomplete", "the process ended"),
-    ]
-    assert read.ended_at is not None
-    assert read.ended_at > trace.started_at + timedelta(seconds=1)

@@ -19,10 +19,10 @@ from flashtrace_agent.integrations.opentelemetry.assembly import assemble
 from flashtrace_agent.integrations.opentelemetry.otlp_json import read_json
 from flashtrace_agent.integrations.opentelemetry.record import SpanRecord
 from flashtrace_agent.message import Message
-from flashtrace_agent.segment import check_tiling
 from flashtrace_agent.span import Span
 from flashtrace_agent.store import Store
 from flashtrace_agent.trace import Trace
+from tests.tiling import check_tiling
 
 
 @pytest.fixture(scope="module")

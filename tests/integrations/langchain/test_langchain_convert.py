@@ -1,4 +1,4 @@
-"""LangChain's messages and tools, in every form they come in, and back."""
+"""LangChain's messages and tools, in every form they come in."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from langchain_core.messages import (
     SystemMessage,
     ToolMessage,
 )
+from langchain_core.messages.tool import invalid_tool_call, tool_call
 from langchain_core.tools import tool
 from pydantic import BaseModel
 
@@ -24,7 +25,6 @@ from flashtrace_agent.integrations.blocks import content_text
 from flashtrace_agent.integrations.langchain.convert import (
     from_langchain,
     offered_tools,
-    to_langchain,
     tool_schemas,
 )
 from flashtrace_agent.integrations.langchain.snapshot import take, thaw, trailing_tool_messages
@@ -64,6 +64,41 @@ MESSAGES = st.one_of(
         status=st.sampled_from(["ok", "error"]),
     ),
 )
+
+
+def to_langchain(message: Message) -> BaseMessage:
+    """Return the message as LangChain has it."""
+    extra: dict[str, Any] = {}
+    if message.reasoning is not None:
+        extra["reasoning_content"] = message.reasoning
+    if message.example:
+        extra["example"] = True
+    common: dict[str, Any] = {"content": message.content, "name": message.name, "additional_kwargs": extra}
+    match message.role:
+        case "system":
+            return SystemMessage(**common)
+        case "user":
+            return HumanMessage(**common)
+        case "tool":
+            return ToolMessage(
+                **common,
+                tool_call_id=message.tool_call_id or "",
+                status="error" if message.status == "error" else "success",
+            )
+        case "assistant":
+            return AIMessage(
+                **common,
+                tool_calls=[
+                    tool_call(name=call.name, args=dict(call.arguments), id=call.id)
+                    for call in message.tool_calls
+                    if not isinstance(call.arguments, str)
+                ],
+                invalid_tool_calls=[
+                    invalid_tool_call(name=call.name, args=call.arguments, id=call.id)
+                    for call in message.tool_calls
+                    if isinstance(call.arguments, str)
+                ],
+            )
 
 
 @given(MESSAGES)

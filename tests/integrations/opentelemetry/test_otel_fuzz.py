@@ -21,7 +21,6 @@ from flashtrace_agent.integrations.opentelemetry.otlp_json import read_json
 from flashtrace_agent.integrations.opentelemetry.otlp_protobuf import read_protobuf
 from flashtrace_agent.integrations.opentelemetry.record import SpanEvent, SpanRecord
 from flashtrace_agent.integrations.opentelemetry.sink import SpanSink
-from flashtrace_agent.message import history_digests
 from flashtrace_agent.store import Store
 
 NAMES = [
@@ -208,7 +207,8 @@ def check_sound(spans: list[SpanRecord]) -> None:
     parents = {step.id: step.parent_id for step in trace.steps}
     assert len(parents) == len(trace.steps)
     for step in trace.steps:
-        history_digests([*step.input, *([step.output] if step.output else [])])
+        for message in (*step.input, *([step.output] if step.output else [])):
+            message.digest()
         assert all(isinstance(amount, int) for amount in step.usage.values())
         assert step.arguments is None or isinstance(step.arguments, dict | str)
         above, seen = step.parent_id, set()
