@@ -11,7 +11,7 @@ from flashtrace_agent.html import markup
 from flashtrace_agent.html_trace import render_trace_html
 from flashtrace_agent.trace import Trace
 
-from .jsonl import Counts, Tick, no_tick
+from .counts import Counts, Tick, no_tick
 from .store import Store
 
 
@@ -29,9 +29,7 @@ def export_html(store: Store, folder: Path, where: str | None = None, tick: Tick
             page = render_trace_html(whole.trace, whole.attributions, whole.annotations)
             (partial / name).write_text(page, encoding="utf-8")
             index.write("".join(_row(whole.trace, name)) + "\n")
-            counts.traces += 1
-            counts.steps += len(whole.trace.steps)
-            counts.attributions += sum(map(len, whole.attributions.values()))
+            counts.add_steps(whole)
             counts.annotations += len(whole.annotations)
             tick(1)
         index.write(_INDEX_ENDS)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from flashtrace_agent.trajectory import Trajectory
 from .ablations import AblationPart
 from .attributions import require_finite
 from .column_types import compact_json
+from .counts import Counts, Tick, no_tick
 from .damage import UNREADABLE
 from .field_types import check_fields
 from .job_list import JobState
@@ -37,51 +37,9 @@ FORMAT = "flashtrace-agent traces"
 VERSION = 3
 """Version 1 had no annotations and no trajectories, version 2 no jobs and no proofs of reviews."""
 
-Tick = Callable[[int], None]
-"""Called with how many more traces are exported, or bytes of a file imported."""
-
 _LONGEST_HEADER = 4096
 _BATCH = 200
 """Steps and attributions written in one transaction, if one trace has no more."""
-
-
-def no_tick(more: int) -> None:
-    """Tell nobody."""
-
-
-@dataclass(slots=True)
-class Counts:
-    """How much was written."""
-
-    traces: int = 0
-    steps: int = 0
-    attributions: int = 0
-    annotations: int = 0
-    trajectories: int = 0
-    jobs: int = 0
-    ablations: int = 0
-
-    def __str__(self) -> str:
-        counted = [f"{self.traces} traces", f"{self.steps} steps", f"{self.attributions} attributions"]
-        counted += [f"{self.annotations} annotations"] if self.annotations else []
-        counted += [f"{self.trajectories} trajectories"] if self.trajectories else []
-        counted += [f"{self.jobs} jobs"] if self.jobs else []
-        counted += [f"{self.ablations} parts of proofs"] if self.ablations else []
-        return f"{', '.join(counted[:-1])} and {counted[-1]}"
-
-    def add(self, whole: WholeTrace) -> None:
-        """Count a trace and all that belongs to it."""
-        self.traces += 1
-        self.steps += len(whole.trace.steps)
-        self.attributions += sum(map(len, whole.attributions.values()))
-        self.annotations += len(whole.annotations)
-        self.trajectories += len(whole.trajectories)
-        self.jobs += len(whole.jobs)
-        self.ablations += len(whole.ablations)
-
-    def to_dict(self) -> dict[str, int]:
-        """Return a JSON-ready dict."""
-        return asdict(self)
 
 
 def export_jsonl(store: Store, path: Path, where: str | None = None, tick: Tick = no_tick) -> Counts:

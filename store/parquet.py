@@ -6,7 +6,8 @@ holds tokens, ids and scores as list columns. What has no fixed shape (messages,
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from flashtrace_agent.errors import StoreError
 from flashtrace_agent.trace import Step, Trace
 
 from .column_types import compact_json
-from .jsonl import Counts, Tick, no_tick
+from .counts import Counts, Tick, no_tick
 from .steps import count_tokens
 from .store import Store
 
@@ -32,71 +33,110 @@ def export_parquet(store: Store, folder: Path, where: str | None = None, tick: T
         StoreError: if pyarrow is not installed.
         FlashTraceError: if the folder cannot be written.
     """
+    schemas = _schemas()
+    counts = Counts()
+    with replace_files(folder) as partial, ExitStack() as opened:
+        add = {
+            name: opened.enter_context(_open_table(partial / f"{name}.parquet", schema))
+            for name, schema in schemas.items()
+        }
+        for whole in store.whole_traces(where):
+            add["traces"](_trace_row(whole.trace))
+            for step in whole.trace.steps:
+                add["steps"](_step_row(step))
+                for found in whole.attributions[step.id]:
+                    add["attributions"](_attribution_row(step, found))
+            for said in whole.annotations:
+                add["annotations"](_annotation_row(said))
+            counts.add_steps(whole)
+            counts.annotations += len(whole.annotations)
+            tick(1)
+    return counts
+
+
+def _schemas() -> dict[str, Any]:
+    """Return the columns of each file.
+
+    Raises:
+        StoreError: if pyarrow is not installed.
+    """
     try:
         import pyarrow as pa
-        import pyarrow.parquet as pq
     except ImportError as error:
         raise StoreError("Parquet files need pyarrow: pip install 'flashtrace-agent[parquet]'.") from error
     text, number, time = pa.string(), pa.int64(), pa.timestamp("us", tz="UTC")
-    schemas = {
+    ids = pa.list_(pa.int32())
+    segment = pa.struct([("name", text), ("start", number), ("end", number)])
+
+    times = [("started_at", time), ("ended_at", time)]
+
+    def texts(names: str) -> list[tuple[str, Any]]:
+        return [(name, text) for name in names.split()]
+
+    return {
         "traces": pa.schema(
-            [(name, text) for name in ("id", "name", "status", "session", "prompt_version", "error")]
-            + [("started_at", time), ("ended_at", time), ("tags", pa.list_(text)), ("metadata", text)]
+            [
+                *texts("id name status session prompt_version error"),
+                *times,
+                ("tags", pa.list_(text)),
+                ("metadata", text),
+            ]
         ),
         "steps": pa.schema(
-            [(name, text) for name in ("id", "trace_id", "kind", "name", "parent_id", "status", "error")]
-            + [("started_at", time), ("ended_at", time), ("model", text), ("fidelity", text)]
-            + [
+            [
+                *texts("id trace_id kind name parent_id status error"),
+                *times,
+                *texts("model fidelity"),
                 ("tokens", number),
-                ("prompt_ids", pa.list_(pa.int32())),
-                ("completion_ids", pa.list_(pa.int32())),
+                ("prompt_ids", ids),
+                ("completion_ids", ids),
+                *texts("input output tool_call_id arguments result"),
             ]
-            + [(name, text) for name in ("input", "output", "tool_call_id", "arguments", "result")]
         ),
         "attributions": pa.schema(
-            [(name, text) for name in ("step_id", "trace_id", "target", "method", "model", "fidelity")]
-            + [("ids", pa.list_(pa.int32())), ("tokens", pa.list_(text)), ("scores", pa.list_(pa.float32()))]
-            + [("segments", pa.list_(pa.struct([("name", text), ("start", number), ("end", number)])))]
-            + [("check", text)]
+            [
+                *texts("step_id trace_id target method model fidelity"),
+                ("ids", ids),
+                ("tokens", pa.list_(text)),
+                ("scores", pa.list_(pa.float32())),
+                ("segments", pa.list_(segment)),
+                ("check", text),
+            ]
         ),
         "annotations": pa.schema(
-            [(name, text) for name in ("id", "trace_id", "step_id", "label")]
-            + [("score", pa.float64()), ("note", text), ("who", text), ("created_at", time)]
-            + [("start", number), ("end", number)]
+            [
+                *texts("id trace_id step_id label"),
+                ("score", pa.float64()),
+                *texts("note who"),
+                ("created_at", time),
+                ("start", number),
+                ("end", number),
+            ]
         ),
     }
-    counts = Counts()
-    pending: dict[str, list[dict[str, Any]]] = {name: [] for name in schemas}
-    with replace_files(folder) as partial, ExitStack() as opened:
-        writers = {
-            name: opened.enter_context(
-                pq.ParquetWriter(partial / f"{name}.parquet", schema, compression="zstd")
-            )
-            for name, schema in schemas.items()
-        }
 
-        def flush(at: int) -> None:
-            for name, rows in pending.items():
-                if len(rows) >= at:
-                    writers[name].write_table(pa.Table.from_pylist(rows, schemas[name]))
-                    rows.clear()
 
-        for whole in store.whole_traces(where):
-            pending["traces"].append(_trace_row(whole.trace))
-            said = [_annotation_row(each) for each in whole.annotations]
-            pending["annotations"] += said
-            counts.traces += 1
-            counts.annotations += len(said)
-            for step in whole.trace.steps:
-                pending["steps"].append(_step_row(step))
-                rows = [_attribution_row(step, found) for found in whole.attributions[step.id]]
-                pending["attributions"] += rows
-                counts.steps += 1
-                counts.attributions += len(rows)
-                flush(_ROWS)
-            tick(1)
-        flush(1)
-    return counts
+@contextmanager
+def _open_table(path: Path, schema: Any) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Yield what adds a row to a file; rows are written in groups."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows: list[dict[str, Any]] = []
+    with pq.ParquetWriter(path, schema, compression="zstd") as file:
+
+        def add(row: dict[str, Any]) -> None:
+            rows.append(row)
+            if len(rows) >= _ROWS:
+                flush()
+
+        def flush() -> None:
+            file.write_table(pa.Table.from_pylist(rows, schema))
+            rows.clear()
+
+        yield add
+        if rows:
+            flush()
 
 
 def _trace_row(trace: Trace) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from .progress import Tick, counting
 
 if TYPE_CHECKING:
     from flashtrace_agent.store import Store
-    from flashtrace_agent.store.jsonl import Counts
+    from flashtrace_agent.store.counts import Counts
 
 
 class ExportFormat(StrEnum):

@@ -50,7 +50,7 @@ def import_traces(
 
 def _import_foreign(opened: Store, path: Path, tokenizer: str | None) -> None:
     from flashtrace_agent.integrations.importing import read_file
-    from flashtrace_agent.store.jsonl import Counts
+    from flashtrace_agent.store.counts import Counts
     from flashtrace_agent.store.whole_trace import WholeTrace
 
     with waiting(f"reading {path.name}"):

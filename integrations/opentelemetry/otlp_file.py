@@ -21,7 +21,7 @@ from flashtrace_agent.atomic_file import replace_file
 from flashtrace_agent.attribution import Attribution
 from flashtrace_agent.errors import FlashTraceError
 from flashtrace_agent.message import Message
-from flashtrace_agent.store.jsonl import Counts, Tick, no_tick
+from flashtrace_agent.store.counts import Counts, Tick, no_tick
 from flashtrace_agent.trace import Step, Trace
 
 from .otlp import BadRequestError
@@ -48,9 +48,7 @@ def export_otlp(store: Store, path: Path, where: str | None = None, tick: Tick =
     with replace_file(path) as file:
         for whole in store.whole_traces(where):
             file.write(json.dumps(otlp_request(whole.trace, whole.attributions)) + "\n")
-            counts.traces += 1
-            counts.steps += len(whole.trace.steps)
-            counts.attributions += sum(map(len, whole.attributions.values()))
+            counts.add_steps(whole)
             tick(1)
     return counts
 
