@@ -18,7 +18,7 @@ from ..model_lock import model_lock
 from ..prompt.token_text import TokenText
 from .capture import Capture, capture_forward
 from .context import context_length
-from .families import family_of
+from .families import check_supported, family_of
 from .forward import PREFILL_CHUNK
 from .hop import hop_totals
 from .kept import kept_captures
@@ -63,7 +63,9 @@ class Attributor:
             ModelFileError: if it cannot be loaded.
             UnsupportedModelError: if its architecture has no adapter.
         """
-        model, tokenizer = load_model(name, gguf_file=gguf_file, device_map=device_map, dtype=dtype)
+        model, tokenizer = load_model(
+            name, gguf_file=gguf_file, device_map=device_map, dtype=dtype, check_config=check_supported
+        )
         return cls(model, tokenizer, model_name=name)
 
     def attribute(

@@ -6,7 +6,7 @@ a ``.gguf`` file, or a Hugging Face id.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ def load_model(
     gguf_file: str | None = None,
     device_map: Any = None,
     dtype: Any = "auto",
+    check_config: Callable[[Any], None] | None = None,
 ) -> tuple[Any, Any]:
     """Return ``(model, tokenizer)``, the model in evaluation mode.
 
@@ -34,6 +35,7 @@ def load_model(
         device_map: as in transformers; None leaves the model on the CPU.
         dtype: torch dtype, its name, or ``"auto"`` for the one the weights are stored in. On the
             CPU ``"auto"`` means float32, which is faster there and loses nothing.
+        check_config: called with the configuration before the weights are fetched; may raise.
 
     Raises:
         ModelFileError: if there is no such model or its files cannot be read.
@@ -55,6 +57,8 @@ def load_model(
     extra: dict[str, Any] = {} if gguf_file is None else {"gguf_file": gguf_file}
     try:
         config = AutoConfig.from_pretrained(name, **extra)
+        if check_config is not None:
+            check_config(config)
         tokenizer = AutoTokenizer.from_pretrained(name, **extra)
         with _quiet() if requested in CATALOGUE else nullcontext():
             model = AutoModelForCausalLM.from_pretrained(

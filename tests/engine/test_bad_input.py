@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, GraniteConfig
 
 from flashtrace_agent.engine.attributor import Attributor
 from flashtrace_agent.engine.methods import METHODS
@@ -100,6 +101,12 @@ def test_an_unsupported_architecture_is_named() -> None:
     model = GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=8, vocab_size=128))
     with pytest.raises(UnsupportedModelError, match="GPT2LMHeadModel"):
         Attributor(model, tiny_tokenizer())
+
+
+def test_an_unsupported_model_is_refused_before_its_weights_are_read(tmp_path: Path) -> None:
+    GraniteConfig(architectures=["GraniteForCausalLM"]).save_pretrained(tmp_path)
+    with pytest.raises(UnsupportedModelError, match=r"GraniteForCausalLM \(model_type 'granite'\)"):
+        Attributor.from_pretrained(str(tmp_path))
 
 
 def test_a_missing_module_is_named() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 from ...errors import UnsupportedModelError
@@ -12,7 +14,7 @@ from .post_norm import PostNormFamily
 
 FAMILIES: tuple[type[Family], ...] = (LlamaFamily, PostNormFamily, Phi3Family)
 
-__all__ = ["FAMILIES", "Family", "family_of", "supported_model_types"]
+__all__ = ["FAMILIES", "Family", "check_supported", "family_of", "supported_model_types"]
 
 
 def supported_model_types() -> list[str]:
@@ -26,11 +28,24 @@ def family_of(model: nn.Module) -> Family:
     Raises:
         UnsupportedModelError: if no family serves its ``config.model_type``.
     """
-    model_type = getattr(getattr(model, "config", None), "model_type", None)
+    return _family_serving(getattr(model, "config", None), type(model).__name__)
+
+
+def check_supported(config: Any) -> None:
+    """Refuse a model by its configuration, before its weights are fetched and read.
+
+    Raises:
+        UnsupportedModelError: if no family serves its ``model_type``.
+    """
+    _family_serving(config, (config.architectures or [type(config).__name__])[0])
+
+
+def _family_serving(config: Any, architecture: str) -> Family:
+    model_type = getattr(config, "model_type", None)
     for family in FAMILIES:
         if model_type in family.model_types:
             return family()
     raise UnsupportedModelError(
-        f"{type(model).__name__} (model_type {model_type!r}) has no adapter for its decoder layers; "
+        f"{architecture} (model_type {model_type!r}) has no adapter for its decoder layers; "
         f"supported are {', '.join(supported_model_types())}. CONTRIBUTING.md says how to add one."
     )
