@@ -69,8 +69,12 @@ def _device() -> Finding:
         import torch
 
         if torch.cuda.is_available():
+            from flashtrace_agent.engine.kernels import launcher_trouble
+
             free, total = torch.cuda.mem_get_info()
-            return f"{torch.cuda.get_device_name()}, {free / 2**30:.0f} of {total / 2**30:.0f} GiB free"
+            text = f"{torch.cuda.get_device_name()}, {free / 2**30:.0f} of {total / 2**30:.0f} GiB free"
+            trouble = launcher_trouble()
+            return text + (f"; kernels cannot be launched: {trouble}" if trouble else "")
         return f"CPU, {torch.get_num_threads()} threads (no CUDA device seen)"
 
     return _attempt("device", look)

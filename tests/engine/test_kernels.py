@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ import torch
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 pytest.importorskip("triton", reason="Triton is not installed")
 
-from flashtrace_agent.engine import column_sums, proximity, row_shares  # noqa: E402
+from flashtrace_agent.engine import column_sums, kernels, proximity, row_shares  # noqa: E402
 from flashtrace_agent.engine.attention_tiles import attention_tiles  # noqa: E402
 from flashtrace_agent.engine.attributor import Attributor  # noqa: E402
 from flashtrace_agent.engine.kernels import column_sums as sum_kernels  # noqa: E402
@@ -166,6 +168,51 @@ def test_walks_through_the_kernels_agree_with_the_oracle(name: str, monkeypatch:
     result = attributor.attribute(ids, ANSWER, REASONING, method="walk")
     expected = expected_scores(model.cpu(), ids, mask(ANSWER).double(), mask(REASONING))
     assert_totals_agree(result.scores, expected)
+
+
+def test_kernels_are_launched_where_their_arguments_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Triton takes the current GPU, which holds nothing of a layer that lies on another one."""
+    entered: list[torch.Tensor] = []
+
+    def device_of(tensor: torch.Tensor) -> AbstractContextManager[None]:
+        entered.append(tensor)
+        return nullcontext()
+
+    class Kernel:
+        def __getitem__(self, grid: tuple[int, ...]) -> Callable[..., None]:
+            return lambda first, *_: launched.append((grid, entered[-1] is first))
+
+    launched: list[tuple[tuple[int, ...], bool]] = []
+    monkeypatch.setattr(torch.cuda, "device_of", device_of)
+    kernels.launch(Kernel(), (3, 2), torch.zeros(1), torch.zeros(2))
+    assert launched == [((3, 2), True)]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("Failed to find C compiler."),
+        subprocess.CalledProcessError(1, ["gcc", "driver.c"]),
+        PermissionError("the cache folder is read-only"),
+    ],
+)
+def test_a_gpu_whose_kernels_cannot_be_launched_is_served_by_torch(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Driver:
+        @property
+        def active(self) -> None:
+            raise error
+
+    monkeypatch.setattr("triton.runtime.driver", Driver())
+    kernels.launcher_trouble.cache_clear()
+    try:
+        assert not any(kernels.kernels_serve(torch.device("cuda", index)) for index in (0, 1))
+    finally:
+        kernels.launcher_trouble.cache_clear()
+    (record,) = caplog.records
+    assert str(error) in record.getMessage()
+    assert "C compiler" in record.getMessage()
 
 
 @pytest.mark.slow

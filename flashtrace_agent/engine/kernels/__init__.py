@@ -6,16 +6,59 @@ kernel computes and is what its tests compare with, under Triton's interpreter w
 
 from __future__ import annotations
 
+import logging
 import os
+from functools import cache
 from importlib.util import find_spec
+from subprocess import CalledProcessError
+from typing import Any
 
 import torch
 from torch import Tensor
 
+_log = logging.getLogger(__name__)
+
 
 def kernels_serve(device: torch.device) -> bool:
-    """Tell whether the kernels run on a device: a CUDA one, with Triton there as torch brings it."""
-    return device.type == "cuda" and find_spec("triton") is not None
+    """Tell whether the kernels run on a device: a CUDA one, where Triton can launch them."""
+    if device.type != "cuda":
+        return False
+    trouble = launcher_trouble()
+    if trouble:
+        _warn_once(trouble)
+    return trouble is None
+
+
+@cache
+def launcher_trouble() -> str | None:
+    """Return why Triton cannot launch kernels on this machine, or None.
+
+    It builds its launcher with a C compiler and Python's headers, which many containers lack.
+    """
+    if find_spec("triton") is None:
+        return "Triton is not installed"
+    from triton.runtime import driver
+
+    try:
+        driver.active.utils  # noqa: B018 - builds it
+    except (RuntimeError, OSError, ImportError, CalledProcessError) as error:
+        return str(error)
+    return None
+
+
+@cache
+def _warn_once(trouble: str) -> None:
+    _log.warning(
+        "The GPU kernels cannot be launched, and slower torch code takes their place (%s). "
+        "They need Triton, a C compiler and Python's headers (gcc and python3-dev).",
+        trouble,
+    )
+
+
+def launch(kernel: Any, grid: tuple[int, ...], first: Tensor, *arguments: Any, **options: Any) -> None:
+    """Launch a kernel on the GPU that holds its first argument: Triton would take the current one."""
+    with torch.cuda.device_of(first):
+        kernel[grid](first, *arguments, **options)
 
 
 def product_needs_float32(dtype: torch.dtype) -> bool:

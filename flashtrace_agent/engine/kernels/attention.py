@@ -18,7 +18,7 @@ import triton.language as tl
 from torch import Tensor
 
 from ..layers import LayerCapture
-from . import product_needs_float32, tile_of
+from . import launch, product_needs_float32, tile_of
 
 
 @triton.jit
@@ -141,7 +141,8 @@ def _row_log_sums(
     kv_heads, n_tokens, _ = key.shape
     tile, depth = tile_of(head_dim, key.dtype)
     out = torch.empty(heads, n_rows, dtype=torch.float32, device=key.device)
-    _log_sums_kernel[(triton.cdiv(n_rows, tile), heads)](
+    launch(
+        _log_sums_kernel, (triton.cdiv(n_rows, tile), heads),
         query, key, positions, out, n_rows, n_tokens, head_dim, scaling, window or n_tokens, softcap or 1.0,
         GROUPS=heads // kv_heads, HAS_CAP=softcap is not None, WIDEN=product_needs_float32(key.dtype),
         ROWS=tile, KEYS=tile, DEPTH=depth,

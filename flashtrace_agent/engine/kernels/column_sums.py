@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from . import product_needs_float32, tile_of
+from . import launch, product_needs_float32, tile_of
 from .attention import KernelRows, attention_of, load_rows
 
 _TARGETS = 16
@@ -70,7 +70,8 @@ def column_sums(rows: KernelRows, weights: Tensor) -> Tensor:
     begins = torch.searchsorted(rows.positions, first_key).int()  # rows before a key do not see it
     ends = torch.searchsorted(rows.positions, last_key + window).int()  # nor do those past its window
     out = torch.empty(targets, heads, n_tokens, dtype=torch.float32, device=device)
-    _column_sums_kernel[(len(first_key), heads, triton.cdiv(targets, _TARGETS))](
+    launch(
+        _column_sums_kernel, (len(first_key), heads, triton.cdiv(targets, _TARGETS)),
         rows.query, rows.key, rows.positions, rows.log_sums, weights.float().contiguous(), begins, ends, out,
         n_rows, n_tokens, targets, heads, head_dim, rows.scaling, window, rows.softcap or 1.0,
         GROUPS=heads // kv_heads, HAS_CAP=rows.softcap is not None,

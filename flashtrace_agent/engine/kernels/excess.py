@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from . import narrowed, product_needs_float32, tile_of
+from . import launch, narrowed, product_needs_float32, tile_of
 
 
 @triton.jit
@@ -82,7 +82,8 @@ def sorted_excess(
     bounds = reach[:, ::tile].contiguous()  # (H, blocks), the largest of each block
     widths = torch.searchsorted(needed.contiguous(), bounds).int().contiguous()  # (H, blocks)
     out = torch.empty(heads, n_tokens, dtype=torch.float32, device=value.device)
-    _excess_kernel[(bounds.shape[1], heads)](
+    launch(
+        _excess_kernel, (bounds.shape[1], heads),
         value.contiguous(), weight.contiguous(), sums.contiguous(), order.int().contiguous(),
         dimensions.int().contiguous(), target, widths, out, n_tokens, width, head_dim, bounds.shape[1],
         GROUPS=heads // value.shape[0], WIDEN=product_needs_float32(value.dtype),

@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from . import product_needs_float32, tile_of
+from . import launch, product_needs_float32, tile_of
 from .attention import KernelRows, attention_of, dot_columns, load_rows
 
 STAGES = 2
@@ -72,7 +72,8 @@ class KernelTile:
         tile, depth = tile_of(head_dim, value.dtype)
         by_head = directions.to(value.dtype).transpose(0, 1).contiguous()  # (H, R', d_h)
         out = torch.empty(n_rows, n_tokens, dtype=torch.float32, device=value.device)
-        _along_kernel[(triton.cdiv(n_rows, tile), triton.cdiv(n_tokens, tile))](
+        launch(
+            _along_kernel, (triton.cdiv(n_rows, tile), triton.cdiv(n_tokens, tile)),
             rows.query, rows.key, value.contiguous(), by_head, rows.positions, rows.log_sums, out,
             n_rows, n_tokens, heads, head_dim, rows.scaling, rows.window or n_tokens, rows.softcap or 1.0,
             GROUPS=heads // kv_heads, HAS_CAP=rows.softcap is not None,
