@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -47,6 +49,33 @@ def test_only_the_ratios_of_target_weights_count(method: str, scale: float) -> N
     expected = attributor.attribute(token_ids(), weights, REASONING, method=method).scores
     scaled = attributor.attribute(token_ids(), weights * scale, REASONING, method=method).scores
     np.testing.assert_allclose(scaled, expected, rtol=1e-3, atol=1e-6)
+
+
+class Wrapped(torch.nn.Module):
+    """Hands on what it does not know, as PEFT's wrapper of a model with adapters does."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("inner"), name)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.inner(*args, **kwargs)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_wrapped_model_is_attributed_as_itself(method: str) -> None:
+    model = tiny_model("gemma3_vision")
+    expected = Attributor(model, tiny_tokenizer()).attribute(token_ids(), ANSWER, REASONING, method=method)
+    ours = Attributor(Wrapped(model), tiny_tokenizer()).attribute(
+        token_ids(), ANSWER, REASONING, method=method
+    )
+    np.testing.assert_array_equal(ours.scores, expected.scores)
 
 
 def test_tokenwise_is_the_mean_of_single_targets() -> None:

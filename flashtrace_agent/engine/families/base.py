@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +14,9 @@ from ...errors import UnsupportedModelError
 class Family:
     """Where a decoder-only architecture keeps the parts that attribution reads.
 
-    The defaults fit pre-norm decoders laid out like Llama: ``model.model.layers[i].self_attn``
-    with ``v_proj`` and ``o_proj``, whose output is added to the residual stream as it is. A family that
-    differs overrides the method that differs.
+    The defaults fit pre-norm decoders laid out like Llama: ``layers[i].self_attn`` with ``v_proj`` and
+    ``o_proj``, whose output is added to the residual stream as it is. A family that differs overrides
+    the method that differs.
 
     Attributes:
         model_types: values of ``config.model_type`` the family serves.
@@ -23,9 +24,13 @@ class Family:
 
     model_types: tuple[str, ...] = ()
 
-    def decoder(self, model: nn.Module) -> nn.Module:
-        """Return the stack that maps ids to hidden states, without the language-model head."""
-        return find_module(model, "model")
+    def decoder(self, model: Any) -> nn.Module:
+        """Return the stack that maps ids to hidden states, without the language-model head or vision tower.
+
+        transformers is asked, which also finds it in what wraps a model, as PEFT does.
+        """
+        decoder: nn.Module = model.get_decoder()
+        return decoder
 
     def layers(self, model: nn.Module) -> Sequence[nn.Module]:
         """Return the decoder layers in order; each one's input is the residual stream."""

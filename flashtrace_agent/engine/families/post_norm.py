@@ -12,11 +12,6 @@ class PostNormFamily(Family):
 
     model_types = ("gemma2", "gemma3", "gemma3_text", "olmo2", "olmo3")
 
-    def decoder(self, model: nn.Module) -> nn.Module:
-        """Return the text stack, which stands beside the vision tower where there is one."""
-        inner = find_module(model, "model")
-        return find_module(inner, "language_model") if hasattr(inner, "language_model") else inner
-
     def post_attention_norm(self, layer: nn.Module) -> nn.Module | None:
         """Return ``post_attention_layernorm``, which in this family follows attention directly."""
         return find_module(layer, "post_attention_layernorm")
