@@ -118,8 +118,8 @@ def users_tags(tags: Iterable[Any]) -> list[str]:
 
 
 def read_schema(tool: Mapping[str, Any]) -> ToolSchema:
-    """Read one tool definition: OpenAI's with and without wrapper, Anthropic's, Gemini's, a built-in tool."""
-    function = tool.get("function", tool)
+    """Read a definition: OpenAI's, even unwrapped, Anthropic's, Gemini's, Bedrock's, a built-in tool."""
+    function = tool.get("function", tool.get("toolSpec", tool))
     if not isinstance(function, Mapping):
         function = tool
     name = function.get("name") or tool.get("name") or tool.get("type") or "unknown"

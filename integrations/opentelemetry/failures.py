@@ -20,6 +20,8 @@ _NAMED = re.compile(
     r"^(?P<type>[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit|Timeout)): (?P<message>.*)", re.DOTALL
 )
 _TRACEBACK = "Traceback (most recent call last)"
+_JAVASCRIPT_FRAME = re.compile(r"\n {4}at [^\n]*:\d+:\d+\)?(?=\n|$)")
+_REPEATED = re.compile(r"(?P<message>.+)\n\n[\w.]+: (?P=message)", re.DOTALL)
 _INTERRUPTS = frozenset({"GraphInterrupt", "NodeInterrupt", "GraphBubbleUp", "ParentCommand"})
 _VAGUE = frozenset({"", "Exception", "_OTHER", "Error"})
 
@@ -56,11 +58,18 @@ def failure_of(span: SpanRecord, note: str | None = None) -> Failure | None:
 
 def _taken_apart(kind: str, message: str) -> tuple[str, str]:
     """Return type and message of an exception whose repr and traceback stand in the message."""
-    head = message.split(_TRACEBACK, 1)[0].strip()
+    head = _without_stack(message).strip()
     written = _REPR.match(head) or _NAMED.match(head)
     if written and (kind in _VAGUE or _short(written["type"]) == kind):
         return _short(written["type"]), written["message"]
     return kind, head
+
+
+def _without_stack(message: str) -> str:
+    """Return a message before the stack glued to it; LangChain.js says it once more at the stack's head."""
+    head = _JAVASCRIPT_FRAME.split(message.split(_TRACEBACK, 1)[0], maxsplit=1)[0]
+    repeated = _REPEATED.fullmatch(head)
+    return repeated["message"] if repeated else head
 
 
 def _short(name: str) -> str:

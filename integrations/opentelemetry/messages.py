@@ -8,6 +8,7 @@ message carries beside its words (finish reason, usage, model) comes along in `S
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -38,6 +39,9 @@ _OTHER_ROLES: dict[str, Role] = {
     "tool-response": "user",
     "tool_responses": "tool",  # Gemma's
 }
+_OBJECT = re.compile(r"<[\w.]+ object at 0x[0-9a-fA-F]+>")
+"""What an instrumentation writes that has no words for a stream."""
+
 _MAX_NESTED = 10_000
 """Objects looked at when messages are searched for in a larger structure."""
 
@@ -85,6 +89,8 @@ def read_said(value: Any, role: Role = "user") -> list[Said]:
 
 def read_output(value: Any) -> Said | None:
     """Return the message a model wrote: of LangChain's result, OpenAI's response, or given as such."""
+    if isinstance(value, str) and _OBJECT.fullmatch(value):
+        return None
     found = parsed(value)
     if isinstance(found, dict) and not is_message(found):
         extra = mapping(found.get("llm_output"))

@@ -30,11 +30,14 @@ def tool_reading(name: str, call_id: Any, arguments: Any, result: Any, **common:
 def take_result(reading: Reading, value: Any) -> None:
     """Give a tool's reading its result: the text the model is shown, the call's id, its failure.
 
-    A LangChain tool returns a ToolMessage, which is unwrapped; anything else is kept as it is.
+    A LangChain tool returns a ToolMessage, which is unwrapped, also from LangChain.js' ``output``; anything
+    else is kept as it is.
     """
     if value is None:
         return
     found = parsed(value)
+    if isinstance(found, dict) and set(found) == {"output"} and is_message(found["output"]):
+        found = found["output"]
     if is_message(found):
         said = read_said(found, "tool")
         message = said[-1].message if said else None

@@ -94,10 +94,10 @@ def sampling(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_setting(value: Any) -> bool:
-    """Tell whether a sampling parameter says anything; Langfuse writes ``Infinity`` for no limit."""
+    """Tell whether a parameter says anything; for no limit Langfuse writes ``Infinity``, OpenLIT -1."""
     if isinstance(value, str):
         return value not in ("", "Infinity", "NaN", "None")
-    return value is not None and not (isinstance(value, float) and not math.isfinite(value))
+    return value not in (None, -1, []) and not (isinstance(value, float) and not math.isfinite(value))
 
 
 def indexed(attributes: Mapping[str, Any], prefix: str) -> list[dict[str, Any]]:

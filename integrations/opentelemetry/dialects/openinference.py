@@ -1,7 +1,8 @@
 """OpenInference (Arize Phoenix): flattened messages, with the framework's objects beside them.
 
 ``llm.input_messages.N.message.…`` is complete but for reasoning, which LangChain's
-instrumentation leaves only inside the JSON of ``output.value``. A tool's span has no call id of
+instrumentation leaves only inside the JSON of ``output.value``; LangChain.js' leaves content blocks and ids
+to the JSON too, and Mistral's ids and tools. A tool's span has no call id of
 its own: it is in the ToolMessage it returned, or, where the tool raised, only in the parent.
 DSPy names it by the method called (``add.__call__``). LlamaIndex calls every method of a model a model's
 call, also those that prepare one (``OpenAI._prepare_chat_with_tools``).
@@ -29,6 +30,9 @@ from ..values import first_text, indexed, listing, mapping, sampling, usage
 _MODEL_KINDS = frozenset({"LLM"})
 _CONTINUED = ("tool-call", "tool-response")
 """Roles of smolagents, which sends what follows a message of the same speaker as a part of it."""
+_RUN_ID = re.compile(r"_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""What CrewAI's kickoffs have in their name, each another one."""
+
 _PRIVATE = re.compile(r"\._(?!_)\w+$")
 _FRAME_KINDS = frozenset({"AGENT", "CHAIN", "GUARDRAIL", "RETRIEVER", "UNKNOWN", "PROMPT"})
 
@@ -51,13 +55,14 @@ def read(span: SpanRecord) -> Reading | None:
 def _model(span: SpanRecord) -> Reading:
     given = span.attributes
     reading = Reading("model", span.name, **_common(span))
-    reading.input = _messages(given, "llm.input_messages") or read_messages(given.get("input.value"))
+    reading.input = _completed(_messages(given, "llm.input_messages"), given.get("input.value"))
     output = read_output(given.get("output.value"))
     flat = _messages(given, "llm.output_messages")
     reading.take(_merged(flat[0] if flat else None, output))
     invocation = mapping(given.get("llm.invocation_parameters"))
     reading.tools = read_tools([tool.get("tool.json_schema") for tool in indexed(given, "llm.tools")])
-    reading.tools = reading.tools or read_tools(invocation.get("tools") or invocation.get("functions"))
+    offered = invocation.get("tools") or invocation.get("functions")
+    reading.tools = reading.tools or read_tools(offered or mapping(given.get("input.value")).get("tools"))
     reading.model = first_text(given.get("llm.model_name"), reading.model, invocation.get("model"))
     reading.finish_reason = first_text(given.get("llm.finish_reason"), reading.finish_reason)
     reported = usage(given.get("llm.token_count.prompt"), given.get("llm.token_count.completion"))
@@ -84,7 +89,8 @@ def _tool(span: SpanRecord) -> Reading:
 
 def _frame(span: SpanRecord) -> Reading:
     given = span.attributes
-    reading = Reading("frame", first_text(given.get("agent.name")) or span.name, **_common(span))
+    name = first_text(given.get("agent.name")) or _RUN_ID.sub("", span.name)
+    reading = Reading("frame", name, **_common(span))
     reading.said = find_said(given.get("output.value"))
     return reading
 
@@ -151,12 +157,45 @@ def _call(fields: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _completed(flat: list[Message], request: Any) -> list[Message]:
+    """Return flattened messages with what only the request's JSON has."""
+    if flat and not any(map(_lacks, flat)):
+        return flat
+    whole = read_messages(request)
+    if not flat or [message.role for message in flat] != [message.role for message in whole]:
+        return flat or whole
+    return list(map(_filled, flat, whole))
+
+
+def _lacks(message: Message) -> bool:
+    if message.role == "tool":
+        return message.tool_call_id is None
+    return not message.content if not message.tool_calls else not all(call.id for call in message.tool_calls)
+
+
+def _filled(flat: Message, whole: Message) -> Message:
+    """Return a flattened message with the words and ids that the same message has elsewhere."""
+    calls = flat.tool_calls or whole.tool_calls
+    if len(calls) == len(whole.tool_calls):
+        calls = tuple(
+            replace(call, id=call.id or known.id) for call, known in zip(calls, whole.tool_calls, strict=True)
+        )
+    return replace(
+        flat,
+        content=flat.content or whole.content,
+        tool_calls=calls,
+        tool_call_id=flat.tool_call_id or whole.tool_call_id,
+    )
+
+
 def _merged(flat: Message | None, output: Said | None) -> Said | None:
-    """Return the flattened message with the reasoning that only the JSON has."""
+    """Return the flattened message with what only the JSON has."""
     if flat is None or output is None:
         return output if flat is None else Said(flat)
     said, reasoning = output.message.content, flat.reasoning or output.message.reasoning
     has_said = bool(said or output.message.tool_calls)
+    if _lacks(flat):
+        flat = _filled(flat, output.message)
     if reasoning is None and has_said and said != flat.content and flat.content.startswith(said):
         # smolagents' reasoning is one more block of text
         flat, reasoning = replace(flat, content=said), flat.content[len(said) :]

@@ -30,6 +30,7 @@ LOSES_REASONING = {
     "logfire_openai",
     "openai_v2_logs",
     "openinference_llama_index",
+    "openinference_mistral",
     "openllmetry_logs",
 }
 LOSES_TOOLS = {"openai_v2_logs", "openllmetry_logs", "strands"}
@@ -41,6 +42,7 @@ NAMES_THE_AGENT = {
     "logfire_first",
     "logfire_openai",
     "openinference_autogen",
+    "openinference_langchain_js",
     "openinference_openai",
     "pydantic_ai",
     "strands",
