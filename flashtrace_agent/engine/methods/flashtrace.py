@@ -54,19 +54,18 @@ class FlashTrace(Method):
         finals = np.zeros_like(weights)
         mass = np.ones(len(requests))  # Π ρ so far
         collected: list[list[Hop]] = [[] for _ in requests]
-        for hop in range(hops + 1):
+        for _ in range(hops + 1):
             totals = np.zeros_like(weights)  # (M, N)
             totals[:, :seen] = self.totals(attributor, capture, torch.from_numpy(weights[:, rows])).numpy()
             weights = np.where(reasoning, totals, 0.0)
             for index in range(len(requests)):
                 total = totals[index].sum()
-                if mass[index] <= NEGLIGIBLE_MASS or total <= 0:
-                    mass[index] = 0.0
+                if total <= 0:
                     continue
                 finals[index] += mass[index] * totals[index] / total
                 mass[index] *= weights[index].sum() / total
                 collected[index].append(Hop(totals[index].astype(np.float32), float(mass[index])))
-                if hop == hops or mass[index] <= NEGLIGIBLE_MASS:
+                if mass[index] <= NEGLIGIBLE_MASS:
                     weights[index] = 0.0
             if not bool((weights > 0).any()):
                 break
