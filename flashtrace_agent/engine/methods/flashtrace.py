@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ...attribution import Hop
 from ..request import Request
@@ -56,7 +55,7 @@ class FlashTrace(Method):
         collected: list[list[Hop]] = [[] for _ in requests]
         for _ in range(hops + 1):
             totals = np.zeros_like(weights)  # (M, N)
-            totals[:, :seen] = self.totals(attributor, capture, torch.from_numpy(weights[:, rows])).numpy()
+            totals[:, :seen] = attributor.hop_totals(capture, torch.from_numpy(weights[:, rows])).numpy()
             weights = np.where(reasoning, totals, 0.0)
             for index in range(len(requests)):
                 total = totals[index].sum()
@@ -73,7 +72,3 @@ class FlashTrace(Method):
             MethodResult(normalise(final, request.sources), tuple(done))
             for final, request, done in zip(finals, requests, collected, strict=True)
         ]
-
-    def totals(self, attributor: Attributor, capture: Capture, weights: Tensor) -> Tensor:
-        """Return float64 (M, N) token totals of one hop for weights (M, R) over the captured rows."""
-        return attributor.hop_totals(capture, weights)
