@@ -13,7 +13,7 @@ from .describe_ledger import ledger_sections
 from .document import Cell, Document, Section, Share, Table, Words
 from .report import NOTE, GroupReport, Report
 from .statistics import FEWEST_TRACES
-from .wording import KIND_NAMES, short
+from .wording import KIND_NAMES, count_of, short
 
 
 def describe(report: Report, how_to_check: str = "add --yes") -> Document:
@@ -41,8 +41,7 @@ def _facts(report: Report) -> list[tuple[str, str]]:
             (
                 group.key.model or "model",
                 f"{len(group.observations):,} steps, {group.prompt_tokens:,.0f} tokens a prompt, "
-                f"{group.key.method} with {group.key.hops} hop{'s' * (group.key.hops != 1)}, token ids: "
-                f"{fidelity}; "
+                f"{group.key.method} with {count_of(group.key.hops, 'hop')}, token ids: {fidelity}; "
                 f"{percent(group.template)} of the score rests on the chat template and is set aside",
             )
         )
@@ -52,9 +51,8 @@ def _facts(report: Report) -> list[tuple[str, str]]:
 def _findings(group: GroupReport, how_to_check: str) -> Iterator[Words]:
     if not group.has_intervals:
         yield Words(
-            f"Only {group.traces} trace{'s' * (group.traces != 1)}: shares are shown without intervals, "
-            f"and no line is judged. "
-            f"Verdicts need {FEWEST_TRACES}."
+            f"Only {count_of(group.traces, 'trace')}: shares are shown without intervals, and no line is "
+            f"judged. Verdicts need {FEWEST_TRACES}."
         )
     if group.fidelity.get("approximate"):
         yield Words(
@@ -90,20 +88,24 @@ def _sections(group: GroupReport) -> Iterator[Section]:
     if group.untrusted:
         yield untrusted_section(group)
     if group.reasoning:
-        rows: list[list[Cell]] = [
-            [
-                KIND_NAMES.get(load.kind, load.kind),  # type: ignore[call-overload]
-                load.targets,
-                load.without,
-                Share(load.share, load.low, load.high) if load.share is not None else None,
-                load.verdict,
-            ]
-            for load in group.reasoning
+        yield _reasoning_section(group)
+
+
+def _reasoning_section(group: GroupReport) -> Section:
+    rows: list[list[Cell]] = [
+        [
+            KIND_NAMES.get(load.kind, load.kind),  # type: ignore[call-overload]
+            load.targets,
+            load.without,
+            Share(load.share, load.low, load.high) if load.share is not None else None,
+            load.verdict,
         ]
-        yield Section(
-            "Reasoning load",
-            [
-                "How much of what a choice draws on directly is the reasoning the step wrote before it.",
-                Table(("choice", "targets", "without reasoning", "on the reasoning", "hangs"), rows, 4),
-            ],
-        )
+        for load in group.reasoning
+    ]
+    return Section(
+        "Reasoning load",
+        [
+            "How much of what a choice draws on directly is the reasoning the step wrote before it.",
+            Table(("choice", "targets", "without reasoning", "on the reasoning", "hangs"), rows, 4),
+        ],
+    )

@@ -9,7 +9,7 @@ from flashtrace_agent.percent import percent
 from .document import Cell, Section, Share, Table, Words
 from .passages import Passage
 from .report import GroupReport
-from .tools import UnknownCall
+from .tools import ToolReview, UnknownCall
 from .wording import name_place, short
 
 _SHOWN = 40
@@ -38,9 +38,13 @@ def unknown_findings(group: GroupReport) -> Iterator[Words]:
 
 def tool_sections(group: GroupReport) -> Iterator[Section]:
     """Yield what the schemas do, and the calls to tools that do not exist."""
-    tools = group.tools
-    if not tools.offered:
-        return
+    if group.tools.offered:
+        yield _schema_section(group.tools)
+        if group.tools.unknown:
+            yield _unknown_section(group.tools)
+
+
+def _schema_section(tools: ToolReview) -> Section:
     section = Section("Tools")
     rows: list[list[Cell]] = [
         [
@@ -73,23 +77,24 @@ def tool_sections(group: GroupReport) -> Iterator[Section]:
                 Table(("description", "where", "tokens"), ignored, optional=("where",)),
             ]
         )
-    yield section
-    if tools.unknown:
-        unknown: list[list[Cell]] = []
-        links: list[tuple[str, str, str]] = []
-        for call in tools.unknown:
-            for number, source in enumerate(call.sources):
-                links.append((call.trace_id, call.step_id, call.target))
-                unknown.append(
-                    [call.name if not number else "", *_passage(source), call.trace_id if not number else ""]
-                )
-        yield Section(
-            "Calls to tools that do not exist",
-            [
-                "What suggested the name: the lines it drew on most.",
-                Table(("called", "suggested by", "where", "share", "trace"), unknown, 1, links, ("where",)),
-            ],
-        )
+    return section
+
+
+def _unknown_section(tools: ToolReview) -> Section:
+    rows: list[list[Cell]] = []
+    links: list[tuple[str, str, str]] = []
+    for call in tools.unknown:
+        for number, source in enumerate(call.sources):
+            name, trace_id = ("", "") if number else (call.name, call.trace_id)
+            rows.append([name, *_passage(source), trace_id])
+            links.append((call.trace_id, call.step_id, call.target))
+    return Section(
+        "Calls to tools that do not exist",
+        [
+            "What suggested the name: the lines it drew on most.",
+            Table(("called", "suggested by", "where", "share", "trace"), rows, 1, links, ("where",)),
+        ],
+    )
 
 
 def _passage(passage: Passage) -> list[Cell]:

@@ -16,9 +16,8 @@ def comparison_findings(comparison: Comparison) -> Iterator[Words]:
     """Yield what changed, in a sentence each."""
     if not comparison.groups:
         yield Words(
-            f"{comparison.before} and {comparison.after} were explained with different models or "
-            f"settings, so they "
-            "are not compared.",
+            f"{comparison.before} and {comparison.after} were explained with different models or settings, "
+            "so they are not compared.",
             "bad",
         )
     for group in comparison.groups:
@@ -44,9 +43,9 @@ def comparison_sections(comparison: Comparison) -> Iterator[Section]:
 
 def _comparison_blocks(comparison: Comparison, group: GroupComparison) -> Iterator[str | Table]:
     yield (
-        f"{group.traces[0]} and {group.traces[1]} traces. p-values are of a permutation test over "
-        f"traces, adjusted "
-        f"for the number of lines; with fewer than {FEWEST_TRACES} traces of a version there are none."
+        f"{group.traces[0]} and {group.traces[1]} traces. p-values are of a permutation test over traces, "
+        f"adjusted for the number of lines; with fewer than {FEWEST_TRACES} traces of a version there are "
+        "none."
     )
     outcomes: list[list[Cell]] = [
         [name, _number(change.before), _number(change.after), _p(change)]

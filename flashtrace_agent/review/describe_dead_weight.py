@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from .dead_weight import Candidate, Cost
+from .dead_weight import Candidate, Cost, DeadWeight
 from .document import Cell, Section, Table, Tone, Words
 from .report import GroupReport
 from .statistics import FEWEST_TRACES
@@ -75,17 +75,23 @@ def dead_section(group: GroupReport) -> Section:
         "A line is removable only if the model, run without it, finds the recorded actions as likely and "
         "does the same, but for at most one step in ten whose choice hung by a hair anyway."
     )
-    rows: list[list[Cell]] = []
-    for one in dead.candidates:
-        rows.append(
-            [
-                name_line(one.row.line),
-                name_place(one.row.line),
-                one.ablation.tokens if one.ablation else one.row.tokens,
-                *_check_cells(one.ablation),
-                _verdict(one, one.row.line in dead.kept),
-            ]
-        )
+    columns = ("line", "where", "tokens", "runs", "likelihood", "changed", "verdict")
+    section.blocks.append(Table(columns, _rows(dead), optional=("where", "runs")))
+    section.blocks.extend(_remarks(dead))
+    return section
+
+
+def _rows(dead: DeadWeight) -> list[list[Cell]]:
+    rows: list[list[Cell]] = [
+        [
+            name_line(one.row.line),
+            name_place(one.row.line),
+            one.ablation.tokens if one.ablation else one.row.tokens,
+            *_check_cells(one.ablation),
+            _verdict(one, one.row.line in dead.kept),
+        ]
+        for one in dead.candidates
+    ]
     if dead.together is not None:
         kept = f" ({len(dead.kept)} put back)" if dead.kept else ""
         rows.append(
@@ -97,23 +103,15 @@ def dead_section(group: GroupReport) -> Section:
                 Words("removable", "good") if dead.together.removable else Words("needed", "bad"),
             ]
         )
-    columns = ("line", "where", "tokens", "runs", "likelihood", "changed", "verdict")
-    section.blocks.append(Table(columns, rows, optional=("where", "runs")))
+    return rows
+
+
+def _remarks(dead: DeadWeight) -> Iterator[Words]:
+    """Yield why lines are needed, and what steps did otherwise without those that are not."""
     for one in dead.candidates:
-        if one.ablation is None:
-            continue
-        turned = [step for step in one.ablation.steps if step.same is False]
-        if not one.ablation.removable:
-            said = _why_needed(one.ablation)
-        elif turned:
-            said = (
-                f"{count_of(len(turned), 'step')} turned by a hair, as from {short(turned[0].action, 60)} to "
-                f"{short(turned[0].instead or '', 60)}."
-            )
-        else:
-            continue
-        section.blocks.append(Words(f"“{short(name_line(one.row.line), 70)}”: {said}", "dim"))
-    return section
+        said = _remark(one.ablation) if one.ablation is not None else ""
+        if said:
+            yield Words(f"“{short(name_line(one.row.line), 70)}”: {said}", "dim")
 
 
 def _check_cells(ablation: Ablation | None) -> list[Cell]:
@@ -134,8 +132,11 @@ def _verdict(one: Candidate, was_kept: bool) -> Words:
     return Words(one.verdict, tone[one.verdict])
 
 
-def _why_needed(ablation: Ablation) -> str:
-    step = next((step for step in ablation.steps if step.same is False), None)
-    if step is None:
-        return ablation.reason
-    return f"{ablation.reason} Instead of {short(step.action, 60)}: {short(step.instead or '', 60)}"
+def _remark(ablation: Ablation) -> str:
+    turned = [step for step in ablation.steps if step.same is False]
+    if not turned:
+        return "" if ablation.removable else ablation.reason
+    action, instead = short(turned[0].action, 60), short(turned[0].instead or "", 60)
+    if ablation.removable:
+        return f"{count_of(len(turned), 'step')} turned by a hair, as from {action} to {instead}."
+    return f"{ablation.reason} Instead of {action}: {instead}"

@@ -12,6 +12,8 @@ from .observation import Kind
 from .report import GroupReport
 from .wording import KIND_NAMES, name_line, name_place
 
+_ABOVE_CHANCE = {None: Words("not known", "dim"), True: Words("yes", "good"), False: Words("no", "bad")}
+
 
 def ledger_sections(group: GroupReport) -> Iterator[Section]:
     """Yield the tables of segments and of lines."""
@@ -19,29 +21,12 @@ def ledger_sections(group: GroupReport) -> Iterator[Section]:
     kinds: list[Kind] = [kind for kind in KIND_NAMES if any(kind in row.influence for row in group.ledger)]
     if not kinds:
         return  # nothing but calls as a whole was attributed
-    bars = [
-        (
-            KIND_NAMES[kind],
-            [
-                (row.line.segment, row.influence[kind].share * row.influence[kind].targets)
-                for row in segments
-                if kind in row.influence
-            ],
-        )
-        for kind in kinds
-    ]
-    whole = [(name, sum(share for _, share in parts) or 1.0) for name, parts in bars]
-    scaled = [
-        (name, [(part, share / total) for part, share in parts])
-        for (name, parts), (_, total) in zip(bars, whole, strict=True)
-    ]
     yield Section(
         "Ledger: segments",
         [
             "What each part of the prompt costs per call, and its share of the influence on each kind of "
-            "choice "
-            "(95 % interval over traces).",
-            Stack(scaled),
+            "choice (95 % interval over traces).",
+            Stack([(KIND_NAMES[kind], _parts(segments, kind)) for kind in kinds]),
             _rows(segments, kinds),
         ],
     )
@@ -50,12 +35,23 @@ def ledger_sections(group: GroupReport) -> Iterator[Section]:
         yield Section(
             "Ledger: lines",
             [
-                "Every line of the system prompt, the tool schemas and the examples. By chance: what "
-                "random filler of "
-                "the line's length would get. Mattered: in how many targets it was above 95 % of filler.",
+                "Every line of the system prompt, the tool schemas and the examples. By chance: what random "
+                "filler of the line's length would get. Mattered: in how many targets it was above 95 % of "
+                "filler.",
                 _rows(lines, kinds),
             ],
         )
+
+
+def _parts(segments: Sequence[Row], kind: Kind) -> list[tuple[str, float]]:
+    """Return what part of a kind's whole influence each segment has."""
+    sums = [
+        (row.line.segment, row.influence[kind].share * row.influence[kind].targets)
+        for row in segments
+        if kind in row.influence
+    ]
+    whole = sum(share for _, share in sums) or 1.0
+    return [(name, share / whole) for name, share in sums]
 
 
 def _rows(rows: Sequence[Row], kinds: Sequence[Kind]) -> Table:
@@ -77,14 +73,7 @@ def _rows(rows: Sequence[Row], kinds: Sequence[Kind]) -> Table:
             mattered = [one.mattered for one in known if one.mattered is not None]
             cells.append(percent(sum(chance) / len(chance), 1) if chance else None)
             cells.append(percent(max(mattered), 0) if mattered else None)
-            above = row.above_chance
-            cells.append(
-                Words("not known", "dim")
-                if above is None
-                else Words("yes", "good")
-                if above
-                else Words("no", "bad")
-            )
+            cells.append(_ABOVE_CHANCE[row.above_chance])
         else:
             cells.append(row.steps)
         made.append(cells)
