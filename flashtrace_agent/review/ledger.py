@@ -170,8 +170,7 @@ def _lengths(one: Observation) -> Floats:
     for line, length in zip(one.layout.lines, one.layout.lengths.tolist(), strict=True):
         kind = segment_kind(line.segment)
         sizes[kind] = sizes.get(kind, 0) + length
-    owned = [line.is_instruction for line in one.layout.lines]
-    return np.concatenate([np.array(list(sizes.values()), dtype=float), one.layout.lengths[owned]])
+    return np.concatenate([np.array(list(sizes.values()), dtype=float), one.layout.lengths[one.layout.owned]])
 
 
 def _target_rows(one: Observation, target: TargetShares) -> tuple[Floats, Floats, Floats]:
@@ -186,7 +185,7 @@ def _target_rows(one: Observation, target: TargetShares) -> tuple[Floats, Floats
         shares[kind] = shares.get(kind, 0.0) + share
         chance[kind] = chance.get(kind, 0.0) + by_chance
         above[kind] = above.get(kind, False) or line.segment in target.segments_above
-    owned = [line.is_instruction for line in one.layout.lines]
+    owned = one.layout.owned
     return (
         np.concatenate([list(shares.values()), target.shares[owned]]),
         np.concatenate([list(above.values()), target.instruction_above[owned]]).astype(float),

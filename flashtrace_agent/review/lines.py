@@ -68,6 +68,11 @@ class Layout:
     line_of_token: npt.NDArray[np.int32]
     lengths: npt.NDArray[np.int64]
 
+    @property
+    def owned(self) -> npt.NDArray[np.bool_]:
+        """True for the lines that the prompt's owner wrote, bool (n_lines,)."""
+        return np.array([line.is_instruction for line in self.lines], dtype=bool)
+
 
 def is_instruction(segment: str) -> bool:
     """Tell whether a segment is the prompt owner's: system prompt, a tool's schema or a worked example."""

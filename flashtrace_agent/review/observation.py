@@ -110,23 +110,16 @@ def observe(trace: Trace, step: Step, attributions: Sequence[Attribution]) -> Ob
         return None
     first = usable[0]
     layout = lay_out(step.input, step.tools, first.segments, first.tokens)
-    segment_of_line = [line.segment for line in layout.lines]
-    instruction = np.array([line.is_instruction for line in layout.lines], dtype=bool)
     segment_tokens: dict[str, int] = {}
     for segment in first.segments:
         if segment.message != -1:
             segment_tokens[segment.name] = segment_tokens.get(segment.name, 0) + len(segment.span)
-    on_text = layout.line_of_token >= 0
-    on_instruction = np.zeros_like(on_text)
-    on_instruction[on_text] = instruction[layout.line_of_token[on_text]]
     targets = []
     for one in usable:
         role = _role(one)
         if role is None or len(one.scores) != len(layout.line_of_token):
             continue
-        found = _shares(
-            one, *role, layout, on_text, on_instruction, instruction, segment_of_line, segment_tokens
-        )
+        found = _shares(one, *role, layout, segment_tokens)
         if found is not None:
             rates = (recovery(trace, one, layout), recorded_recovery(one))
             targets.append(replace(found, recovery=rates[0], recorded_recovery=rates[1]))
@@ -177,32 +170,28 @@ def _shares(
     kind: Kind,
     call: int | None,
     layout: Layout,
-    on_text: npt.NDArray[np.bool_],
-    on_instruction: npt.NDArray[np.bool_],
-    instruction: npt.NDArray[np.bool_],
-    segment_of_line: Sequence[str],
     segment_tokens: Mapping[str, int],
 ) -> TargetShares | None:
+    """Divide a target's scores among the prompt's lines; None where nothing fell on its text."""
+    on_text = layout.line_of_token >= 0  # (n_tokens,)
     scores = attribution.scores.astype(np.float64)
     total = scores[on_text].sum()
     if not np.isfinite(total) or total <= 0:
         return None
     whole = scores[: len(on_text)].sum()
     scores /= total
-    n_lines = len(layout.lines)
-    shares: Floats = np.bincount(
-        layout.line_of_token[on_text], weights=scores[on_text], minlength=n_lines
-    ).astype(np.float64)
+    n_lines, owned = len(layout.lines), layout.owned
+    line_of_text = layout.line_of_token[on_text]  # (n_text,)
+    shares: Floats = np.bincount(line_of_text, weights=scores[on_text], minlength=n_lines).astype(np.float64)
     segments: dict[str, float] = {}
-    for name, share in zip(segment_of_line, shares.tolist(), strict=True):
-        segments[name] = segments.get(name, 0.0) + share
-    owned = chance_levels(scores[on_instruction], layout.lengths[instruction])
+    for line, share in zip(layout.lines, shares.tolist(), strict=True):
+        segments[line.segment] = segments.get(line.segment, 0.0) + share
+    among_owned = chance_levels(scores[on_text][owned[line_of_text]], layout.lengths[owned])
     instruction_chance = np.full(n_lines, np.nan)
-    instruction_chance[instruction] = owned.share
+    instruction_chance[owned] = among_owned.share
     instruction_above = np.zeros(n_lines, dtype=bool)
-    instruction_above[instruction] = shares[instruction] > owned.threshold
-    names = list(segments)
-    sizes = np.array([segment_tokens[name] for name in names], dtype=np.int64)
+    instruction_above[owned] = shares[owned] > among_owned.threshold
+    sizes = np.array([segment_tokens[name] for name in segments], dtype=np.int64)
     free = chance_levels(scores[on_text], np.concatenate([layout.lengths, sizes]))
     return TargetShares(
         name=attribution.target_name,
@@ -216,7 +205,7 @@ def _shares(
         segments=segments,
         segments_above=frozenset(
             name
-            for name, threshold in zip(names, free.threshold[n_lines:].tolist(), strict=True)
+            for name, threshold in zip(segments, free.threshold[n_lines:].tolist(), strict=True)
             if segments[name] > threshold
         ),
         template=float(1 - total / whole),
