@@ -12,7 +12,7 @@ from sqlalchemy.types import NullType
 
 from flashtrace_agent.trajectory import Trajectory
 
-from .check_rows import Problem, one_sentence, rows_by_key
+from .check_rows import Problem, problems_by_row
 from .damage import UNREADABLE
 from .schema import (
     AblationRow,
@@ -27,6 +27,13 @@ from .schema import (
 
 def reference_problems(session: Session) -> Iterator[Problem]:
     """Yield rows that refer to what is not there, or to what they may not."""
+    yield from _message_references(session)
+    yield from _annotation_problems(session)
+    yield from _trajectory_problems(session)
+    yield from _ablation_problems(session)
+
+
+def _message_references(session: Session) -> Iterator[Problem]:
     last = func.coalesce(StepRow.output_digest, StepRow.input_digest)
     orphans = (
         select(StepRow.id)
@@ -47,6 +54,9 @@ def reference_problems(session: Session) -> Iterator[Problem]:
     )
     for step_id in session.scalars(unfindable):
         yield Problem("steps", step_id, "full-text search does not find its trace by its messages")
+
+
+def _annotation_problems(session: Session) -> Iterator[Problem]:
     strangers = (
         select(AnnotationRow.id)
         .join(StepRow, StepRow.id == AnnotationRow.step_id)
@@ -54,20 +64,17 @@ def reference_problems(session: Session) -> Iterator[Problem]:
     )
     for annotation_id in session.scalars(strangers):
         yield Problem("annotations", annotation_id, "it is about a step of another trace")
-    query = select(TrajectoryRow.id, TrajectoryRow.step_id, StepRow.trace_id, TrajectoryRow.data)
-    query = query.join(StepRow, StepRow.id == TrajectoryRow.step_id)
-    for row in rows_by_key(session, query, TrajectoryRow.id):
-        if isinstance(row, Problem):
-            yield row
-            continue
-        try:
-            trajectory = Trajectory.from_dict(row.data)
-        except UNREADABLE as error:
-            yield Problem("trajectories", row.id, f"it cannot be read ({one_sentence(error)})")
-            continue
+
+
+def _trajectory_problems(session: Session) -> Iterator[Problem]:
+    def look(row: Any) -> Iterator[Problem]:
+        trajectory = Trajectory.from_dict(row.data)
         if (trajectory.trace_id, trajectory.step_id) != (row.trace_id, row.step_id):
             yield Problem("trajectories", row.id, "it is one of another step")
-    yield from _ablation_problems(session)
+
+    query = select(TrajectoryRow.id, TrajectoryRow.step_id, StepRow.trace_id, TrajectoryRow.data)
+    query = query.join(StepRow, StepRow.id == TrajectoryRow.step_id)
+    return problems_by_row(session, query, TrajectoryRow.id, look)
 
 
 def _ablation_problems(session: Session) -> Iterator[Problem]:

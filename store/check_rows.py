@@ -1,4 +1,4 @@
-"""What a check finds, and rows in order of their keys, also where some of them cannot be read."""
+"""What a check finds, row by row in order of their keys, also where some of them cannot be read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError, NoResultFound
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from flashtrace_agent.errors import StoreError
+
 from .damage import UNREADABLE
+
+Tick = Callable[[int], None]
+"""Called with how many more rows are checked; rows of some tables are looked at several times."""
+
+DAMAGE = (*UNREADABLE, StoreError)
+"""What looking at a damaged row raises."""
 
 _PAGE = 1000
 
@@ -32,22 +40,38 @@ def one_sentence(error: Exception) -> str:
     return " ".join(str(reason).split()) or type(error).__name__
 
 
-def rows_by_key(
+def problems_by_row(
     session: Session,
     query: Any,
     key: InstrumentedAttribute[Any],
-    tick: Callable[[int], None] = lambda more: None,
-) -> Iterator[Any]:
-    """Yield rows in pages by key, so that a store of any size is checked in little memory.
-
-    Where a page cannot be read its rows are read one by one, and a `Problem` stands for each that
-    cannot.
+    look: Callable[[Any], Iterator[Problem]],
+    tick: Tick = lambda more: None,
+) -> Iterator[Problem]:
+    """Yield what is wrong with the rows of a query, and which of them cannot be read.
 
     Args:
         session: to read.
         query: with `key` first.
         key: of the table that is read.
+        look: yields what is wrong with a row; what it raises of `DAMAGE` is a problem of its own.
         tick: told of how many more rows are read.
+    """
+    for row in _rows_by_key(session, query, key, tick):
+        if isinstance(row, Problem):
+            yield row
+            continue
+        try:
+            yield from look(row)
+        except DAMAGE as error:
+            table = key.class_.__tablename__
+            yield Problem(table, str(row[0]), f"its content cannot be read ({one_sentence(error)})")
+
+
+def _rows_by_key(session: Session, query: Any, key: InstrumentedAttribute[Any], tick: Tick) -> Iterator[Any]:
+    """Yield rows in pages by key, so that a store of any size is checked in little memory.
+
+    Where a page cannot be read its rows are read one by one, and a `Problem` stands for each that
+    cannot.
     """
     last: Any = None
     while True:

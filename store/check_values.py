@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import Column, Double, String, Table, select, type_coerce
@@ -12,7 +12,7 @@ from sqlalchemy.types import NullType
 
 from flashtrace_agent.trace import Fidelity
 
-from .check_rows import Problem, rows_by_key
+from .check_rows import Problem, Tick, problems_by_row
 from .column_types import Blob, Digest, Json, Label
 from .damage import UNREADABLE
 from .schema import (
@@ -52,20 +52,20 @@ _ALLOWED: dict[tuple[str, str], tuple[str, ...]] = {
 }
 
 
-def value_problems(session: Session, name: str, tick: Callable[[int], None]) -> Iterator[Problem]:
+def value_problems(session: Session, name: str, tick: Tick) -> Iterator[Problem]:
     """Yield the rows of a table with a value that is not its column's."""
     row_type = _TABLES[name]
     table: Table = Base.metadata.tables[name]
     columns = [column for column in table.columns if not isinstance(column.type, Blob)]  # the key first
     plain = [columns[0], *(type_coerce(column, NullType()) for column in columns[1:])]
-    for row in rows_by_key(session, select(*plain), getattr(row_type, columns[0].name), tick):
-        if isinstance(row, Problem):
-            yield row
-            continue
+
+    def look(row: Any) -> Iterator[Problem]:
         for column, value in zip(columns, row, strict=True):
             what = _wrong(column, value)
             if what:
                 yield Problem(name, str(row[0]), f"its {column.name} {what}")
+
+    return problems_by_row(session, select(*plain), getattr(row_type, columns[0].name), look, tick)
 
 
 def _wrong(column: Column[Any], value: Any) -> str | None:

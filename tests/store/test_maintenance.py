@@ -57,7 +57,7 @@ def test_a_sound_store_has_no_problems(filled: Store) -> None:
         ("UPDATE documents SET data = x'00'", "documents", "cannot be read"),
         ("UPDATE steps SET prompt_length = 699", "steps", "states 702 token ids, but 703 are stored"),
         ("UPDATE steps SET tools_digest = zeroblob(16)", "steps", "refers to a row of documents that is not"),
-        ("UPDATE attributions SET scores = substr(scores, 9)", "attributions", "scores cannot be read"),
+        ("UPDATE attributions SET scores = substr(scores, 9)", "attributions", "cannot be read"),
         ("UPDATE attributions SET hop_scores = CAST(hop_scores || x'00' AS BLOB)",
          "attributions", "its hops take"),
         ("UPDATE attributions SET ids_digest = (SELECT digest FROM token_chunks WHERE parent IS NULL)",
