@@ -16,6 +16,7 @@ from ..attribution import Attribution
 from ..check import Check, judge
 from ..errors import SequenceError
 from ..span import Span
+from .filler import filler_token
 from .log_prob import force_tokens
 from .request import mask_of
 
@@ -56,15 +57,12 @@ def run_check(
     removals = (
         _tokens(attribution, pool, draws, rng) if unit == "tokens" else _segments(attribution, pool, draws)
     )
-    tokenizer = attributor.tokenizer
-    padding = getattr(tokenizer, "pad_token_id", None)
-    if padding is None:
-        padding = getattr(tokenizer, "eos_token_id", None) or 0
+    filler = filler_token(attributor.model, attributor.tokenizer)
     ids = attribution.input_ids.astype(np.int64)
     edited = [ids.tolist()]
     for removed in removals:
         changed = ids.copy()
-        changed[removed] = padding
+        changed[removed] = filler
         edited.append(changed.tolist())
     measured = mask_of((*attribution.target, *attribution.through), len(ids))
     positions = np.flatnonzero(measured)

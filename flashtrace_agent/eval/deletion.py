@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..engine.filler import filler_token
 from ..engine.log_prob import force_tokens
 from .example import Example
 
@@ -39,8 +40,7 @@ class Deletion:
     def __init__(self, model: Any, tokenizer: Any, example: Example) -> None:
         self._model = model
         self.example = example
-        padding = tokenizer.pad_token_id
-        self._padding = tokenizer.eos_token_id if padding is None else padding
+        self._filler = filler_token(model, tokenizer)
         self._known: dict[bytes, tuple[float, float]] = {}
         mask = np.zeros(len(example.ids) - example.n_prompt, dtype=np.bool_)
         for span in example.target:
@@ -63,7 +63,7 @@ class Deletion:
             edited = []
             for removed in new.values():
                 ids = np.asarray(self.example.ids)
-                ids[np.asarray(removed, dtype=np.int64)] = self._padding
+                ids[np.asarray(removed, dtype=np.int64)] = self._filler
                 edited.append(ids.tolist())
             forced = force_tokens(self._model, edited, [self.example.n_prompt] * len(edited))
             for key, tokens in zip(new, forced, strict=True):

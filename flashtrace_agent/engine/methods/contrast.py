@@ -28,6 +28,7 @@ from ...attribution import Hop
 from ...errors import SequenceError, UnsupportedModelError
 from ...percent import percent
 from .. import secant
+from ..filler import filler_token
 from ..placement import input_device
 from ..request import Request
 from .base import Method, MethodResult, normalise
@@ -64,7 +65,7 @@ class Contrast(Method):
             SequenceError: if the sequence is too long for full attention.
         """
         _check_length(attributor.model, len(input_ids))
-        filler = filler_token(attributor)
+        filler = filler_token(attributor.model, attributor.tokenizer)
         results = []
         for request in requests:
             scores = np.clip(carried_back(attributor.model, input_ids, request, filler), 0.0, None)
@@ -72,16 +73,6 @@ class Contrast(Method):
                 MethodResult(normalise(scores, request.sources), (Hop(scores.astype(np.float32), 0.0),))
             )
         return results
-
-
-def filler_token(attributor: Attributor) -> int:
-    """Return the token that stands for nothing: padding, else the end of text, else id 0."""
-    for owner in (attributor.tokenizer, attributor.model.config.get_text_config(decoder=True)):
-        for name in ("pad_token_id", "eos_token_id"):
-            token = getattr(owner, name, None)
-            if isinstance(token, int):
-                return token
-    return 0
 
 
 def carried_back(
