@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig, Qwen3Config
 from flashtrace_agent.bench.case import Case, sequence
 from flashtrace_agent.engine.attributor import Attributor
 from flashtrace_agent.engine.kept import kept_captures
+from flashtrace_agent.errors import UnsupportedModelError
 from flashtrace_agent.integrations.langchain.generation import generate
 from flashtrace_agent.span import Span
 
@@ -23,9 +24,9 @@ from .tiny_models import tiny_model
 from .tiny_tokenizer import tiny_tokenizer
 
 
-def assert_same_scores(model: Any, name: str) -> None:
+def assert_same_scores(model: Any, name: str, twin: Any = None) -> None:
     """By methods that read a layer's weights after the forward, while the layer runs, and on the way back."""
-    dense = Attributor(tiny_model(name), tiny_tokenizer())
+    dense = Attributor(twin or tiny_model(name), tiny_tokenizer())
     for method in ("flashtrace", "walk", "gradient", "contrast", "ablation"):
         expected = dense.attribute(token_ids(), ANSWER, REASONING, method=method)
         result = Attributor(model, tiny_tokenizer()).attribute(token_ids(), ANSWER, REASONING, method=method)
@@ -41,9 +42,10 @@ def test_weights_offloaded_to_disk(name: str, tmp_path: Path) -> None:
     assert all(parameter.device.type == "meta" for parameter in model.parameters())
 
 
-def test_weights_offloaded_to_memory() -> None:
-    model = cpu_offload(tiny_model("qwen3"), execution_device=torch.device("cpu"))
-    assert_same_scores(model, "qwen3")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_weights_offloaded_to_memory(dtype: torch.dtype) -> None:
+    model = cpu_offload(tiny_model("qwen3").to(dtype), execution_device=torch.device("cpu"))
+    assert_same_scores(model, "qwen3", tiny_model("qwen3").to(dtype))
 
 
 def test_a_model_with_offloaded_weights_writes_what_it_would() -> None:
@@ -74,6 +76,62 @@ def test_a_projection_that_is_no_linear_layer(name: str) -> None:
     for layer in model.model.layers:
         layer.self_attn.o_proj = Packed(layer.self_attn.o_proj)
     assert_same_scores(model, name)
+
+
+class Eighths(nn.Module):
+    """A projection that keeps eight-bit floats and takes wider ones, as those of FP8 checkpoints do."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.in_features = linear.in_features
+        self.bias = linear.bias
+        self.weight = nn.Parameter(linear.weight.detach().to(torch.float8_e4m3fn), requires_grad=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert x.dtype != self.weight.dtype
+        return nn.functional.linear(x, self.weight.to(x.dtype), self.bias)
+
+
+class Opaque(torch.Tensor):
+    """A weight that can be multiplied by and nothing else, as torchao's are inside an `nn.Linear`."""
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function is nn.functional.linear:
+            x, weight, bias = args
+            return nn.functional.linear(x, weight.as_subclass(torch.Tensor), bias)
+        if function in (torch.Tensor.view, torch.Tensor.transpose, torch.Tensor.to):
+            raise NotImplementedError(function)
+        return super().__torch_function__(function, types, args, kwargs)
+
+
+def test_weights_in_eight_bit_floats() -> None:
+    model, dense = tiny_model("llama"), tiny_model("llama")
+    for layer, twin in zip(model.model.layers, dense.model.layers, strict=True):
+        layer.self_attn.o_proj = Eighths(layer.self_attn.o_proj)
+        twin.self_attn.o_proj.weight.data.copy_(layer.self_attn.o_proj.weight.float())
+    assert_same_scores(model, "llama", dense)
+
+
+def test_weights_that_only_multiply() -> None:
+    model = tiny_model("llama")
+    for layer in model.model.layers:
+        projection = layer.self_attn.o_proj
+        projection.weight = nn.Parameter(projection.weight.detach().as_subclass(Opaque), requires_grad=False)
+        assert type(projection) is nn.Linear
+    assert_same_scores(model, "llama")
+
+
+@pytest.mark.parametrize("method", ["gradient", "contrast"])
+def test_layers_that_round_their_input_are_refused_by_gradients(method: str) -> None:
+    model = tiny_model("llama")
+
+    def rounded(_: Any, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
+        return output.detach()
+
+    model.lm_head.register_forward_hook(rounded)
+    with pytest.raises(UnsupportedModelError, match="pass no gradients"):
+        Attributor(model, None).attribute(token_ids(), ANSWER, REASONING, method=method)
 
 
 @pytest.mark.parametrize(("bits", "tolerance"), [(4, 2e-2), (8, 3e-2)])

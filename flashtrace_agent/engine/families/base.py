@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from ...errors import UnsupportedModelError
 
+_WIDE = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+"""Dtypes that torch computes in; eight-bit floats are for storage."""
+
 
 class Family:
     """Where a decoder-only architecture keeps the parts that attribution reads.
@@ -93,11 +96,11 @@ def dense_weight(module: nn.Module, in_features: int, device: torch.device) -> T
     the identity matrix goes through it, so no storage format has to be known.
     """
     weight = getattr(module, "weight", None)
-    if type(module) is nn.Linear and isinstance(weight, Tensor) and weight.device.type != "meta":
-        return weight.detach().to(device=device, dtype=torch.float32)
-    dtype = weight.dtype if isinstance(weight, Tensor) and weight.dtype.is_floating_point else torch.float16
-    if device.type == "cpu" and dtype == torch.float16:
-        dtype = torch.float32
+    dtype = torch.float32 if device.type == "cpu" else torch.float16
+    if isinstance(weight, Tensor) and weight.dtype in _WIDE:
+        if type(weight) is nn.Parameter and type(module) is nn.Linear and weight.device.type != "meta":
+            return weight.detach().to(device=device, dtype=torch.float32)
+        dtype = weight.dtype
     identity = torch.eye(in_features, device=device, dtype=dtype)
     rows: Tensor = module(identity).to(torch.float32)  # (in, out), plus the bias on every row
     bias = bias_of(module)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from ...attribution import Hop
-from ...errors import SequenceError
+from ...errors import SequenceError, UnsupportedModelError
 from ..request import Request
 
 if TYPE_CHECKING:
@@ -59,6 +60,19 @@ class Method(ABC):
         Args:
             capture: what an earlier forward left behind; a method may start from it.
         """
+
+
+def check_differentiable(log_probs: Tensor) -> None:
+    """Refuse log-probabilities that no gradient leads back from.
+
+    Raises:
+        UnsupportedModelError: some quantized layers round their input, and pass nothing back.
+    """
+    if not log_probs.requires_grad:
+        raise UnsupportedModelError(
+            "This model's layers pass no gradients, as those do that quantize their input; choose another "
+            "method."
+        )
 
 
 def normalise(scores: npt.NDArray[np.float64], sources: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:

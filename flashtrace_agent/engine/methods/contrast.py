@@ -31,7 +31,7 @@ from .. import secant
 from ..filler import filler_token
 from ..placement import input_device
 from ..request import Request
-from .base import Method, MethodResult, normalise
+from .base import Method, MethodResult, check_differentiable, normalise
 
 if TYPE_CHECKING:
     from ..attributor import Attributor
@@ -103,6 +103,7 @@ def carried_back(
         chosen = pair[:, positions, None].to(rows.device)
         log_probs = (rows.gather(2, chosen) - secant.log_sum_exp(rows))[..., 0]  # (2, targets)
         weights = torch.from_numpy(request.weights[positions]).to(log_probs)
+        check_differentiable(log_probs)
         totals = log_probs @ weights  # (2,)
         (gradient,) = torch.autograd.grad(totals[0], embeddings)
     difference = float((totals[0] - totals[1]).detach())

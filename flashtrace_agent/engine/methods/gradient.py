@@ -15,7 +15,7 @@ import torch
 from ...attribution import Hop
 from ..placement import input_device
 from ..request import Request
-from .base import Method, MethodResult, normalise
+from .base import Method, MethodResult, check_differentiable, normalise
 
 if TYPE_CHECKING:
     from ..attributor import Attributor
@@ -45,6 +45,7 @@ class GradientTimesInput(Method):
             logits = model(inputs_embeds=embeddings, use_cache=False).logits[0, :-1].float()  # (N−1, V)
             following = ids[1:, None].to(logits.device)
             log_probs = torch.log_softmax(logits, dim=-1).gather(1, following)[:, 0]  # (N−1,)
+            check_differentiable(log_probs)
             results = []
             for request in requests:
                 weights = torch.from_numpy(request.weights[1:]).to(log_probs)  # (N−1,)
