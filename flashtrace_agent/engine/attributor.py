@@ -24,7 +24,7 @@ from .hop import hop_totals
 from .kept import kept_captures
 from .loading import load_model
 from .methods import method_named
-from .request import SpansLike, TargetLike, check_ids, make_request
+from .request import SpansLike, TargetLike, check_ids, make_requests
 from .row_shares import forward_row_shares, row_shares
 
 
@@ -94,9 +94,10 @@ class Attributor:
         Raises:
             SequenceError: if ids or spans do not fit the model or each other.
         """
-        return self.attribute_many(input_ids, [target], [through], hops=hops, method=method, capture=capture)[
-            0
-        ]
+        (only,) = self.attribute_many(
+            input_ids, [target], [through], hops=hops, method=method, capture=capture
+        )
+        return only
 
     def attribute_many(
         self,
@@ -120,20 +121,17 @@ class Attributor:
                 f"hops={hops} makes no sense; use 0 for the target alone, 1 or more to recurse."
             )
         ids = self._check_ids(input_ids)
-        reasoning = [None] * len(targets) if through is None else list(through)
-        if len(reasoning) != len(targets):
-            raise SequenceError(
-                f"There are {len(targets)} targets but the reasoning of {len(reasoning)}; "
-                "give one entry of through a target, None for no recursion."
-            )
-        requests = [
-            make_request(len(ids), target, spans) for target, spans in zip(targets, reasoning, strict=True)
-        ]
+        requests = make_requests(len(ids), targets, through)
         if not requests:
             return []
         chosen = method_named(method)
         if capture is None:
             capture = kept_captures(self.model).get(ids.tolist())
+        elif capture.n_tokens > len(ids):
+            raise SequenceError(
+                f"The capture holds {capture.n_tokens:,} tokens, but the sequence has {len(ids):,}; "
+                "give a capture of this sequence, or none."
+            )
         with self.lock:
             results = chosen.run(self, ids.tolist(), requests, hops, capture)
         tokens = self.pieces(ids.tolist())

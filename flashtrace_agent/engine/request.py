@@ -82,6 +82,23 @@ def check_ids(input_ids: npt.ArrayLike, vocabulary: int, context: int | None) ->
     return ids.astype(np.int32)
 
 
+def make_requests(
+    n_tokens: int, targets: Sequence[TargetLike], through: Sequence[SpansLike | None] | None
+) -> list[Request]:
+    """Check targets and the reasoning of each against a sequence; None for no reasoning at all.
+
+    Raises:
+        SequenceError: if there is not one entry of `through` a target, or as `make_request` does.
+    """
+    reasoning = [None] * len(targets) if through is None else through
+    if len(reasoning) != len(targets):
+        raise SequenceError(
+            f"There are {len(targets)} targets but the reasoning of {len(reasoning)}; "
+            "give one entry of through a target, None for no recursion."
+        )
+    return [make_request(n_tokens, target, spans) for target, spans in zip(targets, reasoning, strict=True)]
+
+
 def make_request(n_tokens: int, target: TargetLike, through: SpansLike | None) -> Request:
     """Check a target and its reasoning against a sequence.
 

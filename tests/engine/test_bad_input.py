@@ -80,6 +80,12 @@ def test_a_stretched_rotary_embedding_holds_more_than_the_model_was_trained_for(
         stretched.attribute([3] * 513, Span(500, 510))
 
 
+def test_a_capture_of_a_longer_sequence_is_refused(attributor: Attributor) -> None:
+    capture = attributor.capture(IDS, np.arange(len(IDS)))
+    with pytest.raises(SequenceError, match="capture holds 40 tokens, but the sequence has 30"):
+        attributor.attribute(IDS[:30], Span(20, 25), capture=capture)
+
+
 def test_every_target_needs_its_own_reasoning(attributor: Attributor) -> None:
     with pytest.raises(SequenceError, match="2 targets but the reasoning of 1"):
         attributor.attribute_many(IDS, [Span(20, 30), Span(30, 40)], [None])
