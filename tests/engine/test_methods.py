@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from flashtrace_agent.engine.attributor import Attributor
 from flashtrace_agent.engine.methods import METHODS
+from flashtrace_agent.errors import UnsupportedModelError
 from flashtrace_agent.span import Span
 
 from . import oracle
@@ -76,6 +78,13 @@ def test_a_wrapped_model_is_attributed_as_itself(method: str) -> None:
         token_ids(), ANSWER, REASONING, method=method
     )
     np.testing.assert_array_equal(ours.scores, expected.scores)
+
+
+def test_an_adapter_that_lengthens_the_prompt_is_refused() -> None:
+    model = Wrapped(tiny_model("llama"))
+    model.active_peft_config = SimpleNamespace(is_prompt_learning=True)
+    with pytest.raises(UnsupportedModelError, match="virtual tokens"):
+        Attributor(model, tiny_tokenizer())
 
 
 def test_tokenwise_is_the_mean_of_single_targets() -> None:

@@ -26,8 +26,14 @@ def family_of(model: nn.Module) -> Family:
     """Return the adapter of a model.
 
     Raises:
-        UnsupportedModelError: if no family serves its ``config.model_type``.
+        UnsupportedModelError: if no family serves its ``config.model_type``, or a PEFT adapter puts
+            virtual tokens before the prompt.
     """
+    if getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False):
+        raise UnsupportedModelError(
+            "This adapter puts virtual tokens before the prompt, which no source token stands for; explain "
+            "the model without it, or with an adapter of its weights, such as LoRA."
+        )
     return _family_serving(getattr(model, "config", None), type(model).__name__)
 
 
