@@ -1,8 +1,9 @@
 """What a span lost and other spans of the run have: outputs from later prompts, calls from earlier outputs.
 
 OpenAI's Agents SDK under OpenTelemetry's and OpenLLMetry's instrumentation has outputs without their calls,
-or none; the next prompt repeats them. OpenLIT re-sends an assistant's words without its calls, nothing
-where it said no words, and tools' results without the ids of what they answer. No model is asked that way:
+or none, and so has Ollama's client; the next prompt repeats them. OpenLIT re-sends an assistant's words
+without its calls, nothing where it said no words, and tools' results without the ids of what they answer.
+No model is asked that way:
 a result follows its call. Where a prompt begins with an earlier step's prompt and a result comes next, what
 stands between them is that step's output.
 """
@@ -43,7 +44,8 @@ def _learn(lacking: list[Step], asked: Sequence[Step], history: Sequence[Message
     if not found or any(_says(step.output, message) and step.input == before for step in asked):
         return  # what another attempt wrote
     latest = found[-1]
-    latest.output = message
+    thought = latest.output.reasoning if latest.output else None  # which no prompt repeats
+    latest.output = replace(message, reasoning=message.reasoning or thought)
     latest.settings["output_restored"] = True
     lacking[:] = [step for step in lacking if step is not latest]
 

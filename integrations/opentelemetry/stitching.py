@@ -3,8 +3,9 @@
 Where only the model client is instrumented, every chat is the root of its own trace. But an
 agent re-sends its history: a chat whose input begins with another chat's input and output
 continues it. Histories are compared by digests of what survives the re-sending (calls without ids,
-else words; OpenLIT's histories have words alone, and no message where there were none), and of several
-chats that end alike the latest one that nothing continues yet is taken.
+else words; OpenLIT's histories have words alone, and no message where there were none). Outputs lose as much:
+OpenLIT's and, streamed, OpenLLMetry's of Ollama's client have no calls, and streams that OpenInference cannot
+read leave none at all. Of several chats that end alike the latest one that nothing continues yet is taken.
 """
 
 from __future__ import annotations
@@ -18,10 +19,14 @@ from flashtrace_agent.message import Message
 from .dialects import detect, read_span
 from .journal import Journal
 from .messages import without_reasoning
+from .reading import Reading
 from .record import SpanRecord
 
 _LAYERS = 3
 """Instrumentations that may report one call: the framework's, the client's, and the client itself."""
+
+_LOST = "lost:"
+"""What the digest of an output begins with that may have said more than is known of it."""
 
 _PREFIXES = 8
 """Places at the end of an input where the chat it continues may have ended."""
@@ -33,9 +38,9 @@ class Chat:
 
     Attributes:
         prefixes: digests of its input up to each of the last places where an earlier chat may have
-            ended, latest first.
+            ended, latest first, and in each form in which that chat may have reported the last.
         ends: digests of its input and output, in each form in which they may be re-sent; none where
-            it wrote nothing.
+            it failed.
     """
 
     trace: str
@@ -60,18 +65,36 @@ def lone_chat(spans: Sequence[SpanRecord]) -> Chat | None:
     if not reading.input:  # all that is said is said by the inner one
         reading = next((each for each in readings.values() if each is not None and each.input), reading)
     digests = _digests(reading.input)
-    prefixes = [digests[index] for index in _joints(reading.input)]
-    ends: list[str] = []
-    if reading.output is not None and reading.input:
-        words = replace(reading.output, tool_calls=())
-        ends = [_digests([output], digests[-1])[-1] for output in (reading.output, words)]
-        ends += digests[-1:] if reading.output.tool_calls and not words.content else []
     return Chat(
         span.trace_id,
         span.start.isoformat(timespec="microseconds"),
-        tuple(prefixes[: -_PREFIXES - 1 : -1]),
-        tuple(dict.fromkeys(ends)),
+        tuple(_prefixes(reading.input, digests)),
+        tuple(_ends(reading, digests)) if reading.input and span.status != "error" else (),
     )
+
+
+def _prefixes(history: Sequence[Message], digests: Sequence[str]) -> list[str]:
+    """Return the digests of a history, which are given for each message, up to its last joints."""
+    joints = _joints(history)
+    prefixes = [digests[index] for index in joints[: -_PREFIXES - 1 : -1]]
+    if joints and history[joints[-1]].role == "assistant":
+        last = joints[-1]
+        before = digests[last - 1] if last else ""
+        words = _digests([replace(history[last], tool_calls=())], before)[-1]
+        prefixes[1:1] = [_LOST + words, _LOST + before]
+    return prefixes
+
+
+def _ends(reading: Reading, digests: Sequence[str]) -> list[str]:
+    """Return the digests of a chat's history with its output, given those of its input."""
+    output = reading.output or Message("assistant")
+    words = replace(output, tool_calls=())
+    ends = [_digests([said], digests[-1])[-1] for said in (output, words)]
+    if output.tool_calls:
+        ends += [] if words.content else digests[-1:]
+    else:
+        ends.append(_LOST + (ends[-1] if words.content else digests[-1]))
+    return list(dict.fromkeys(ends))
 
 
 def stitch(journal: Journal, chat: Chat) -> str | None:

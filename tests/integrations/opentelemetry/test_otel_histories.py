@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import copy
+import random
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
+from tempfile import TemporaryDirectory
+from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from otel_recordings import all_traces
 from otel_spans import START, TRACE, chat, run, said, span
@@ -74,7 +78,7 @@ def test_lost_outputs_come_back(conversation: list[Round], keeps_words: bool) ->
     whole = steps_of(conversation)
     lossy = copy.deepcopy(whole)
     for step in lossy[:-1]:
-        step.output = Message("assistant", step.output.content) if keeps_words and step.output else None
+        step.output = replace(step.output, tool_calls=()) if keeps_words and step.output else None
     complete_outputs(lossy)
     assert [step.output for step in lossy] == [step.output for step in whole]
     assert [bool(step.settings) for step in lossy] == [
@@ -130,6 +134,64 @@ def test_chats_without_calls_in_their_histories_are_one_run(store: Store, sink: 
         assert first.output is not None
         assert last.input[1] == replace(first.output, reasoning=None)
         assert last.settings["calls_restored"] is True
+
+
+def lossy_chat(number: int, history: Sequence[Any], answer: Any, keeps: str) -> SpanRecord:
+    """Return a chat that is a trace of its own, of whose answer some of "words calls" is reported."""
+    parts = [
+        part for part in answer["parts"] if ("calls" if part["type"] == "tool_call" else "words") in keeps
+    ]
+    attributes = chat(history, {**answer, "parts": parts})
+    if not keeps:
+        del attributes["gen_ai.output.messages"]
+    return span(number, attributes, trace=f"{number:032x}")
+
+
+def chats(question: str, conversation: Sequence[Round], first: int, keeps: str) -> list[SpanRecord]:
+    """Return a conversation's chats, each with the whole history and what is kept of its answer."""
+    history: list[Any] = [said("user", question)]
+    found = []
+    for number, (words, results) in enumerate([*conversation, ("Done.", [])], first):
+        calls = [{"type": "tool_call", "name": "look", "arguments": {"at": k}} for k in range(len(results))]
+        answer = said("assistant", words)
+        answer["parts"] += calls
+        found.append(lossy_chat(number, history, answer, keeps))
+        history = [*history, answer, *(said("tool", text) for text in results)]
+    return found
+
+
+@settings(deadline=None, max_examples=30)
+@given(rounds, rounds, st.sampled_from(["words calls", "words", ""]), st.randoms(use_true_random=False))
+def test_chats_that_lose_their_answers_are_one_run(
+    one: list[Round], other: list[Round], keeps: str, order: random.Random
+) -> None:
+    """Two agents' chats, in any order, without the calls or any answer, come apart into their runs."""
+    pieces = chats("1?", one, 1, keeps) + chats("2?", other, 50, keeps)
+    order.shuffle(pieces)
+    with TemporaryDirectory() as folder, Store(f"sqlite:///{folder}/traces.db") as store:
+        with closing(SpanSink(store)) as sink:
+            for piece in pieces:
+                sink.receive([piece])
+        found = all_traces(store)
+    assert [trace.steps[0].input[0].content for trace in found] == ["1?", "2?"]
+    for trace, conversation in zip(found, [one, other], strict=True):
+        results = [step.result for step in trace.steps if step.kind == "tool"]
+        assert results == [text for _, answers in conversation for text in answers]
+        outputs = [step.output for step in trace.steps if step.kind == "model" and step.output]
+        said_and_called = [(output.content, len(output.tool_calls)) for output in outputs]
+        assert said_and_called[: len(conversation)] == [
+            (words, len(answers)) for words, answers in conversation
+        ]
+
+
+def test_only_chats_that_a_history_continues_are_joined(store: Store, sink: SpanSink) -> None:
+    """A run that ended with the words that another said beside its call stays alone; so does a failed one."""
+    question = [said("user", "1?")]
+    failed = replace(lossy_chat(1, question, said("assistant", ""), ""), status="error")
+    ended = lossy_chat(2, question, said("assistant", "Let me see."), "words")
+    for piece in (failed, ended, *chats("1?", [("Let me see.", ["a"])], 3, "words calls")):
+        sink.receive([piece])
+    assert [len(trace.steps) for trace in all_traces(store)] == [1, 1, 3]
 
 
 def test_calls_of_another_prompt_are_not_put_in() -> None:

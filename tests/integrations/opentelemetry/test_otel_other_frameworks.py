@@ -32,10 +32,11 @@ LOSES_REASONING = {
     "openinference_llama_index",
     "openinference_mistral",
     "openllmetry_logs",
+    "openllmetry_ollama",
 }
 LOSES_TOOLS = {"openai_v2_logs", "openllmetry_logs", "strands"}
 LOSES_WORDS_BESIDE_CALLS = {"openai_v2_logs"}
-LOSES_RESULT_IDS = {"openllmetry_logs"}
+LOSES_RESULT_IDS = {"openllmetry_logs", "openllmetry_ollama", "openlit_ollama_logs"}
 NAMES_THE_AGENT = {
     "langfuse_openai",
     "langsmith_openai",
