@@ -13,7 +13,7 @@ from flashtrace_agent.store import Store, workers
 from flashtrace_agent.store.heartbeat import repeated
 from flashtrace_agent.store.work import work
 
-from .test_queue import explain, record
+from .queued import explain, record
 
 
 def test_a_worker_is_seen_while_it_works_and_gone_after(store: Store) -> None:
