@@ -69,46 +69,57 @@ def find_leaves(messages: Sequence[Message], conversation: dict[str, Any]) -> tu
     """
     pieces: list[Piece] = []
     leaves: list[Leaf] = []
-
-    def add(piece: Piece, *found: Found, edges: bool = False) -> None:
-        for path, string, start, end in found:
-            text = string[start:end].strip()
-            if text:
-                left = start + string[start:end].index(text)
-                right = left + len(text)
-                lead, trail = (string[start:left], string[right:end]) if edges else ("", "")
-                leaves.append(Leaf(len(pieces), path, left, right, text, lead, trail))
+    for piece, strings in (*_schemas(conversation["tools"]), *_messages(messages, conversation)):
+        leaves += (leaf for found in strings if (leaf := _leaf(len(pieces), piece, found)))
         pieces.append(piece)
+    return pieces, leaves
 
-    for index, tool in enumerate(conversation["tools"]):
-        found = _schema_strings(tool["function"], ("tools", index, "function"))
-        add(Piece(f"tool_schema:{tool['function']['name']}", None, True), *found)
 
+def _schemas(tools: Sequence[dict[str, Any]]) -> Iterator[tuple[Piece, list[Found]]]:
+    """Yield a piece for each tool, with its strings."""
+    for index, tool in enumerate(tools):
+        function = tool["function"]
+        strings = _schema_strings(function, ("tools", index, "function"))
+        yield Piece(f"tool_schema:{function['name']}", None, True), strings
+
+
+def _messages(
+    messages: Sequence[Message], conversation: dict[str, Any]
+) -> Iterator[tuple[Piece, list[Found]]]:
+    """Yield the pieces of all messages, with their strings."""
     example_names = _example_names(messages)
     text_agent = not conversation["tools"] and is_text_agent(messages)
     results = 0
     for index, (message, data) in enumerate(zip(messages, conversation["messages"], strict=True)):
+        example, place = example_names[index], ("messages", index)
         results += message.role == "tool"
         for key in ("reasoning_content", "thinking"):
             if key in data:
-                name = example_names[index] or "reasoning"
-                add(Piece(name, index, False), _whole(("messages", index, key), data[key]), edges=True)
+                yield Piece(example or "reasoning", index, False), [_whole((*place, key), data[key])]
         content: str = data["content"]
-        path: Path = ("messages", index, "content")
         rounds = rounds_in(message, results) if text_agent and message.role != "tool" else []
         results += sum(name.startswith("tool_result") for name, _, _ in rounds)
-        if message.role == "assistant" or rounds:
-            for name, start, end in rounds or _assistant_parts(content):
-                piece = Piece(example_names[index] or name, index, False)
-                add(piece, (path, content, start, end), edges=True)
-        else:
-            name = example_names[index] or _name(message, results)
-            add(Piece(name, index, False), _whole(path, content), edges=True)
+        parts = rounds or [(_name(message, results), 0, len(content))]
+        if message.role == "assistant" and not rounds:
+            parts = list(_assistant_parts(content))
+        for name, start, end in parts:
+            yield Piece(example or name, index, False), [((*place, "content"), content, start, end)]
         for number, call in enumerate(data.get("tool_calls", ())):
-            found = _call_strings(call["function"], ("messages", index, "tool_calls", number, "function"))
-            name = example_names[index] or f"tool_call:{call['function']['name']}"
-            add(Piece(name, index, True), *found)
-    return pieces, leaves
+            strings = _call_strings(call["function"], (*place, "tool_calls", number, "function"))
+            yield Piece(example or f"tool_call:{call['function']['name']}", index, True), strings
+
+
+def _leaf(number: int, piece: Piece, found: Found) -> Leaf | None:
+    """Return the leaf of a piece's string; None where that is nothing but whitespace."""
+    path, string, start, end = found
+    text = string[start:end].strip()
+    if not text:
+        return None
+    left = start + string[start:end].index(text)
+    right = left + len(text)
+    # An object's own strings lie within it, so whitespace at their edges is not the piece's.
+    lead, trail = ("", "") if piece.is_object else (string[start:left], string[right:end])
+    return Leaf(number, path, left, right, text, lead, trail)
 
 
 def _whole(path: Path, string: str) -> Found:
