@@ -54,6 +54,15 @@ class Conversation:
         messages = [_openai_message(message, self.keep_reasoning) for message in self.messages]
         return messages if answer is None else [*messages, _openai_message(answer, True)]
 
+    def openai_request(self, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return the body of a request with these messages, the tools and the template's variables."""
+        body: dict[str, Any] = {"messages": list(messages)}
+        if self.tools:
+            body["tools"] = self.openai_tools()
+        if self.template_kwargs:
+            body["chat_template_kwargs"] = dict(self.template_kwargs)
+        return body
+
     def openai_tools(self) -> list[dict[str, Any]]:
         """Return the tools as a chat-completions request has them."""
         return [tool.to_openai() for tool in self.tools]

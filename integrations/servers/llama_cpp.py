@@ -67,12 +67,7 @@ class LlamaCppServer(TokenSource):
 
     def _rendered(self, conversation: Conversation, messages: list[dict[str, Any]]) -> str:
         url = f"{self._url}/apply-template"
-        body: dict[str, Any] = {"messages": messages}
-        if conversation.tools:
-            body["tools"] = conversation.openai_tools()
-        if conversation.template_kwargs:
-            body["chat_template_kwargs"] = dict(conversation.template_kwargs)
-        return text_in(ask(url, body), url, "prompt")
+        return text_in(ask(url, conversation.openai_request(messages)), url, "prompt")
 
     def _tokenize(self, text: str, *, special: bool = True) -> list[int]:
         url = f"{self._url}/tokenize"

@@ -32,11 +32,7 @@ class VllmServer(TokenSource):
         return self._tokenize(conversation, conversation.openai_messages(answer), False)
 
     def _tokenize(self, conversation: Conversation, messages: list[dict[str, Any]], begin: bool) -> list[int]:
-        body: dict[str, Any] = {"messages": messages, "add_generation_prompt": begin}
+        body = conversation.openai_request(messages) | {"add_generation_prompt": begin}
         if conversation.model:
             body["model"] = conversation.model
-        if conversation.tools:
-            body["tools"] = conversation.openai_tools()
-        if conversation.template_kwargs:
-            body["chat_template_kwargs"] = dict(conversation.template_kwargs)
         return ids_in(ask(self._url, body), "tokens", self._url)
