@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import FlashTraceError
+from flashtrace_agent.errors import FlashTraceError
+
 from .listening import check_access, check_port
 from .options import StoreOption, open_store
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -37,3 +38,11 @@ def one_line(text: str, limit: int) -> str:
     """
     clean = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return clean if len(clean) <= limit else clean[: limit - 1].rstrip() + "…"
+
+
+def arguments_line(arguments: Mapping[str, Any] | str, limit: int) -> str:
+    """Return a call's arguments on one line of at most `limit` characters, as in ``item="sofa", count=2``."""
+    if isinstance(arguments, str):
+        return one_line(arguments, limit)
+    pairs = (f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in arguments.items())
+    return one_line(", ".join(pairs), limit)

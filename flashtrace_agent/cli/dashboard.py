@@ -19,7 +19,8 @@ from typing import Annotated
 
 import typer
 
-from ..errors import FlashTraceError
+from flashtrace_agent.errors import FlashTraceError
+
 from .listening import check_access, check_port
 from .options import StoreOption, open_existing_store
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .options import StoreOption, open_existing_store
 from .progress import counting, waiting
+
+if TYPE_CHECKING:
+    from flashtrace_agent.store import Store
 
 _SHOWN = 20
 _BATCH = 20
@@ -78,17 +81,21 @@ def delete(
             typer.echo(f"Would delete {what}; add --yes to do it.")
             return
         before = opened.describe()["bytes"]
-        with counting("deleting traces", len(plan.ids)) as tick:
-            for start in range(0, len(plan.ids), _BATCH):
-                batch = plan.ids[start : start + _BATCH]
-                opened.delete_traces(batch)
-                tick(len(batch))
+        _delete(opened, plan.ids)
         typer.echo(f"Deleted {what}.")
         if plan.ids:
             with waiting("giving space back"):
                 opened.vacuum()
             freed = (before - opened.describe()["bytes"]) / 1e6
             typer.echo(f"{freed:,.1f} MB are free again.")
+
+
+def _delete(opened: Store, trace_ids: list[str]) -> None:
+    with counting("deleting traces", len(trace_ids)) as tick:
+        for start in range(0, len(trace_ids), _BATCH):
+            batch = trace_ids[start : start + _BATCH]
+            opened.delete_traces(batch)
+            tick(len(batch))
 
 
 def _older(age: str, where: str | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 
-from ..errors import FlashTraceError
+from flashtrace_agent.errors import FlashTraceError
 
 
 def check_access(host: str, token: str | None, *, variable: str, danger: str) -> None:

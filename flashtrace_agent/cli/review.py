@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -94,18 +95,12 @@ def review(
     that look idle are proposed for removal only after the model was run without them; that takes time,
     so it is asked for first.
     """
-    from flashtrace_agent.review import compare_versions, parse_condition
+    from flashtrace_agent.review import compare_versions
     from flashtrace_agent.review.report import report_selection
     from flashtrace_agent.review.selection import select
 
-    try:
-        conditions = [parse_condition(text) for text in fail_if or ()]
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--fail-if") from error
-    if compare is not None and prompt_version is not None:
-        raise typer.BadParameter("--compare names the versions; leave --prompt-version out.")
-    if compare is not None and compare[0] == compare[1]:
-        raise typer.BadParameter(f"{compare[0]!r} is one version: name two.", param_hint="--compare")
+    conditions = _parse(fail_if or ())
+    _check_versions(compare, prompt_version)
     for path in (html, markdown):
         if path is not None:
             check_folder(path.parent)
@@ -135,6 +130,22 @@ def review(
     else:
         _print(report)
     _apply(conditions, report)
+
+
+def _parse(fail_if: Sequence[str]) -> list[Condition]:
+    from flashtrace_agent.review import parse_condition
+
+    try:
+        return [parse_condition(text) for text in fail_if]
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--fail-if") from error
+
+
+def _check_versions(compare: tuple[str, str] | None, prompt_version: str | None) -> None:
+    if compare is not None and prompt_version is not None:
+        raise typer.BadParameter("--compare names the versions; leave --prompt-version out.")
+    if compare is not None and compare[0] == compare[1]:
+        raise typer.BadParameter(f"{compare[0]!r} is one version: name two.", param_hint="--compare")
 
 
 def _title(where: str | None, version: str | None, compare: tuple[str, str] | None) -> str:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import FlashTraceError
+from flashtrace_agent.errors import FlashTraceError
+
 from .options import StoreOption, WhereOption, open_existing_store
 
 if TYPE_CHECKING:

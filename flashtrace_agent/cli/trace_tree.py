@@ -16,7 +16,7 @@ from flashtrace_agent.percent import percent
 from flashtrace_agent.store.steps import count_tokens
 from flashtrace_agent.trace import Fidelity, Step, Trace
 
-from .console import STATUS_STYLES, one_line
+from .console import STATUS_STYLES, arguments_line, one_line
 from .show import Summaries
 
 _TEXT_LIMIT = 300
@@ -132,7 +132,7 @@ def _step_heading(number: int, step: Step) -> Text:
 def _add_details(branch: Tree, trace: Trace, step: Step, attributions: Sequence[Mapping[str, Any]]) -> None:
     if step.kind == "tool":
         if step.arguments:
-            branch.add(_labelled("arguments", _arguments(step.arguments)))
+            branch.add(_labelled("arguments", arguments_line(step.arguments, _CALL_LIMIT)))
         if step.result is not None:
             branch.add(_labelled("result", one_line(step.result, _TEXT_LIMIT)))
     elif step.output is not None:
@@ -141,7 +141,8 @@ def _add_details(branch: Tree, trace: Trace, step: Step, attributions: Sequence[
         results = results_by_call(trace, step)
         for call, result in zip(step.output.tool_calls, results, strict=True):
             shown = "no result recorded" if result is None else one_line(result, _TEXT_LIMIT)
-            written = one_line(f"{call.name}({_arguments(call.arguments)})", _CALL_LIMIT)
+            given = arguments_line(call.arguments, _CALL_LIMIT)
+            written = one_line(f"{call.name}({given})", _CALL_LIMIT)
             branch.add(_labelled("calls", f"{written} → {shown}"))
         if step.output.content.strip():
             branch.add(_labelled("answer", one_line(step.output.content, _TEXT_LIMIT)))
@@ -188,13 +189,6 @@ def _target_value(target: str, calls: Sequence[ToolCall]) -> str:
         return ""
     value = call.arguments[argument]
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _arguments(arguments: Mapping[str, Any] | str) -> str:
-    if isinstance(arguments, str):
-        return one_line(arguments, _CALL_LIMIT)
-    pairs = (f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in arguments.items())
-    return one_line(", ".join(pairs), _CALL_LIMIT)
 
 
 def _labelled(label: str, text: str) -> Text:

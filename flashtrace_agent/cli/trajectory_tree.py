@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
-
 from rich.console import Group
 from rich.text import Text
 from rich.tree import Tree
 
 from flashtrace_agent.percent import percent
-from flashtrace_agent.trace import Step, Trace
+from flashtrace_agent.trace import Trace
 from flashtrace_agent.trajectory import Edge, Flow, Node, Trajectory
 
-from .console import one_line
+from .console import arguments_line, one_line
 
 _SMALLEST = 0.005
 """Mass below which a branch is only counted."""
 _TEXT_LIMIT = 60
-_FIDELITY = "token ids are {}, so shares are less certain"
 
 
 def trajectory_tree(trace: Trace, trajectory: Trajectory) -> Group:
@@ -31,7 +28,8 @@ def trajectory_tree(trace: Trace, trajectory: Trajectory) -> Group:
     notes = dict.fromkeys(f"{drawing.name(node)}: {node.note}" for node in trajectory.nodes if node.note)
     parts += [Text(f"Not followed: {note}.", "yellow") for note in notes]
     if trajectory.fidelity != "exact":
-        parts.append(Text(f"The {_FIDELITY.format(trajectory.fidelity)}.", "yellow"))
+        doubt = f"The token ids are {trajectory.fidelity}, so shares are less certain."
+        parts.append(Text(doubt, "yellow"))
     return Group(*parts)
 
 
@@ -105,7 +103,7 @@ class _Drawing:
             line = Text.assemble(("fetched by ", "dim"), (self.name(call), "cyan"))
             ran = self._steps.get(result.step or "")
             if ran is not None and ran.arguments:
-                line.append(f" {one_line(_plain(ran), _TEXT_LIMIT)}")
+                line.append(f" {arguments_line(ran.arguments, _TEXT_LIMIT)}")
             line.append(", led to by", "dim")
             self._branch(branch.add(line), call, "choice")
 
@@ -118,11 +116,3 @@ def _ranking(drawing: _Drawing, title: str, nodes: list[Node], attribute: str) -
     if rest >= 0.0005:
         shown.append(f"others {percent(rest)}")
     return Text.assemble((f"{title}: ", "bold"), ", ".join(shown))
-
-
-def _plain(step: Step) -> str:
-    if isinstance(step.arguments, str):
-        return step.arguments
-    return ", ".join(
-        f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in (step.arguments or {}).items()
-    )
