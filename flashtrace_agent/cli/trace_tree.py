@@ -133,7 +133,7 @@ def _add_details(branch: Tree, trace: Trace, step: Step, attributions: Sequence[
     if step.kind == "tool":
         if step.arguments:
             branch.add(_labelled("arguments", arguments_line(step.arguments, _CALL_LIMIT)))
-        if step.result is not None:
+        if step.result is not None and step.result != step.error:  # which is said below
             branch.add(_labelled("result", one_line(step.result, _TEXT_LIMIT)))
     elif step.output is not None:
         if step.output.reasoning:

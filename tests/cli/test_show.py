@@ -152,6 +152,15 @@ def test_a_run_without_steps_is_shown(run: Run, trace: Trace, store_url: str) ->
     assert "no steps were recorded" in output
 
 
+def test_what_a_failed_tool_told_the_model_is_shown_once(run: Run, trace: Trace, store_url: str) -> None:
+    """Frameworks hand the error to the model as the result."""
+    told = "sofas is not a valid tool"
+    with Store(store_url) as store:
+        store.write_step(replace(trace.steps[1], error=told, result=told))
+    lines = run("show", trace.id, "--step", "2").stdout.splitlines()
+    assert [line for line in lines if told in line] == ["    └── error: sofas is not a valid tool"]
+
+
 def test_results_are_matched_where_call_ids_repeat(trace: Trace) -> None:
     """Small models number their calls anew each round; a result belongs to the round it came in."""
     first, _, second = trace.steps
