@@ -5,9 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from flashtrace_agent.review import Report
-from flashtrace_agent.review.dead_weight import check_cost
 from flashtrace_agent.review.describe_dead_weight import cost_sentence
 from flashtrace_agent.review.request import LineCheck
+from flashtrace_agent.review.sampling import check_cost
 from flashtrace_agent.store import JobState
 from flashtrace_agent.store.job_requests import job_id
 

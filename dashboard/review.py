@@ -14,7 +14,6 @@ from flashtrace_agent.dashboard.links import WHY, query
 from flashtrace_agent.dashboard.text import clip, plain
 from flashtrace_agent.percent import percent
 from flashtrace_agent.review import Report, build_report, compare_versions
-from flashtrace_agent.review.dead_weight import SAMPLE
 from flashtrace_agent.review.describe import describe
 from flashtrace_agent.review.document import Document, Section, Share, Stack, Table, Words, cell_text
 from flashtrace_agent.review.ledger import instruction_lines
@@ -22,6 +21,7 @@ from flashtrace_agent.review.passages import line_uses
 from flashtrace_agent.review.render_html import COLOURS, render_html
 from flashtrace_agent.review.report import report_selection
 from flashtrace_agent.review.request import LineCheck
+from flashtrace_agent.review.sampling import SAMPLE
 from flashtrace_agent.review.selection import select
 from flashtrace_agent.store import Store
 

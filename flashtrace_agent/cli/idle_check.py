@@ -41,8 +41,8 @@ class IdleCheck:
         Raises:
             typer.BadParameter: if one model was named for steps of several.
         """
-        from flashtrace_agent.review.dead_weight import check_cost
         from flashtrace_agent.review.describe_dead_weight import cost_sentence
+        from flashtrace_agent.review.sampling import check_cost
 
         wanted = [number for number, group in enumerate(report.groups) if not group.dead_weight.is_checked]
         if self.model is not None and len(wanted) > 1:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from difflib import SequenceMatcher
 from typing import Any
 
 import numpy as np
@@ -13,14 +12,21 @@ import numpy.typing as npt
 from .ledger import known
 from .lines import Line
 from .observation import KINDS, Floats, Kind, Observation, call_arguments
+from .pairing import paired
 from .selection import GroupKey, Selection, group_traces
 from .statistics import FEWEST_TRACES, adjust, permutation_test
 from .untrusted import untrusted_share
 
-_SIMILAR = 0.6
-"""Lines of one segment this alike are the same line, reworded."""
-
 SIGNIFICANT = 0.05
+
+_OUTCOMES = (
+    "traces that ended well",
+    "calls to unknown tools",
+    "prompt tokens",
+    "steps",
+    "untrusted share",
+    "score given",
+)
 
 Mask = npt.NDArray[np.bool_]
 
@@ -152,18 +158,13 @@ def _compare(
     second: Sequence[Observation],
     scores: Mapping[str, float],
 ) -> GroupComparison:
-    both = [*first, *second]
-    traces = {trace: number for number, trace in enumerate(group_traces(both))}
-    is_second = np.zeros(len(traces), dtype=bool)
-    is_second[[traces[trace] for trace in group_traces(second)]] = True
-    counts = (int((~is_second).sum()), int(is_second.sum()))
-    testable = min(counts) >= FEWEST_TRACES
-    lines = list(_paired(_lines(first), _lines(second)))
-    changes = _influence_changes(lines, both, traces, is_second, testable)
+    both = _Both(first, second)
+    lines = list(paired(_lines(first), _lines(second)))
+    changes = _influence_changes(both, lines)
     return GroupComparison(
         key=key,
-        traces=counts,
-        outcomes=_outcomes(both, traces, scores, is_second, testable),
+        traces=both.traces,
+        outcomes=_outcomes(both, scores),
         lines=tuple(
             LineChange(
                 before,
@@ -176,110 +177,97 @@ def _compare(
     )
 
 
+class _Both:
+    """The steps of both versions, whose traces are the rows of what is summed up and compared.
+
+    Attributes:
+        observations: the steps.
+        rows: each trace's row, by its id.
+        traces: how many traces each version has.
+    """
+
+    def __init__(self, first: Sequence[Observation], second: Sequence[Observation]) -> None:
+        self.observations = [*first, *second]
+        self.rows = {trace: number for number, trace in enumerate(group_traces(self.observations))}
+        self._is_second: Mask = np.zeros(len(self.rows), dtype=bool)  # (n_traces,)
+        self._is_second[[self.rows[trace] for trace in group_traces(second)]] = True
+        self.traces = (int((~self._is_second).sum()), int(self._is_second.sum()))
+
+    def changes(self, sums: Floats, counts: Floats) -> list[Change]:
+        """Return the change of each column's mean (n_traces, n), tested where there are traces enough."""
+        before = _means(sums[~self._is_second], counts[~self._is_second])
+        after = _means(sums[self._is_second], counts[self._is_second])
+        p = np.full(before.shape, np.nan)
+        if min(self.traces) >= FEWEST_TRACES:
+            p = adjust(permutation_test(sums, counts, self._is_second)[1])
+        return [Change(*map(known, values)) for values in zip(before, after, p, strict=True)]
+
+
+def _means(sums: Floats, counts: Floats) -> Floats:
+    """Return the mean of each column over all rows; NaN where nothing was counted."""
+    total = counts.sum(axis=0)
+    found: Floats = np.full(total.shape, np.nan)
+    np.divide(sums.sum(axis=0), total, out=found, where=total > 0)
+    return found
+
+
 def _lines(observations: Sequence[Observation]) -> list[Line]:
     return list(
         dict.fromkeys(line for one in observations for line in one.layout.lines if line.is_instruction)
     )
 
 
-def _paired(before: Sequence[Line], after: Sequence[Line]) -> Iterator[tuple[Line | None, Line | None]]:
-    """Pair lines by content, then what is left of a segment by likeness."""
-    new = [line for line in after if line not in set(before)]
-    for line in before:
-        if line in set(after):
-            yield line, line
-            continue
-        rivals = [(_likeness(line, other), other) for other in new]
-        likeness, other = max(rivals, default=(0.0, None), key=lambda pair: pair[0])
-        if other is not None and likeness >= _SIMILAR:
-            new.remove(other)
-            yield line, other
-        else:
-            yield line, None
-    for line in new:
-        yield None, line
-
-
-def _likeness(line: Line, other: Line) -> float:
-    if (line.segment, line.part) != (other.segment, other.part):
-        return 0.0
-    return SequenceMatcher(None, line.text, other.text, autojunk=False).ratio()
-
-
 def _influence_changes(
-    lines: Sequence[tuple[Line | None, Line | None]],
-    observations: Sequence[Observation],
-    traces: dict[str, int],
-    is_second: Mask,
-    testable: bool,
+    both: _Both, lines: Sequence[tuple[Line | None, Line | None]]
 ) -> dict[Kind, list[Change]]:
     column = {line: number for number, pair in enumerate(lines) for line in pair if line is not None}
     changes: dict[Kind, list[Change]] = {}
     for kind in KINDS:
-        sums, counts = np.zeros((2, len(traces), len(lines)))
-        for one in observations:
+        sums, counts = np.zeros((2, len(both.rows), len(lines)))
+        for one in both.observations:
+            row = both.rows[one.trace.id]
             owned = [i for i, line in enumerate(one.layout.lines) if line in column]
             index = [column[one.layout.lines[i]] for i in owned]
             for target in one.targets:
                 if target.kind == kind:
-                    np.add.at(sums[traces[one.trace.id]], index, target.shares[owned])
-                    np.add.at(counts[traces[one.trace.id]], index, 1)
+                    np.add.at(sums[row], index, target.shares[owned])
+                    np.add.at(counts[row], index, 1)
         if counts.any():
-            changes[kind] = _changes(sums, counts, is_second, testable)
+            changes[kind] = both.changes(sums, counts)
     return changes
 
 
-def _outcomes(
-    observations: Sequence[Observation],
-    traces: dict[str, int],
-    scores: Mapping[str, float],
-    is_second: Mask,
-    testable: bool,
-) -> dict[str, Change]:
-    names = (
-        *("traces that ended well", "calls to unknown tools", "prompt tokens", "steps", "untrusted share"),
-        "score given",
-    )
-    sums, counts = np.zeros((2, len(traces), len(names)))
-    for one in observations:
-        row = traces[one.trace.id]
-        sums[row, 0], counts[row, 0] = one.trace.status == "ok", 1
-        offered = {tool.name for tool in one.step.tools}
-        calls = one.step.output.tool_calls if one.step.output is not None else ()
-        sums[row, 1] += sum(call.name not in offered for call in calls)
-        counts[row, 1] += len(calls)
-        sums[row, 2] += sum(one.segment_tokens.values())
-        counts[row, 2] += 1
-        sums[row, 3] += 1
-        counts[row, 3] = 1
-        for target in one.targets:
-            share = untrusted_share(target) if call_arguments(one.step, target.call)[0] else None
-            if share is not None:
-                sums[row, 4] += share
-                counts[row, 4] += 1
+def _outcomes(both: _Both, scores: Mapping[str, float]) -> dict[str, Change]:
+    sums, counts = np.zeros((2, len(both.rows), len(_OUTCOMES)))
+    begun: set[str] = set()
+    for one in both.observations:
+        is_first = one.trace.id not in begun
+        begun.add(one.trace.id)
+        row = both.rows[one.trace.id]
+        for name, total, count in _counted(one, scores, is_first=is_first):
+            sums[row, _OUTCOMES.index(name)] += total
+            counts[row, _OUTCOMES.index(name)] += count
+    changes = zip(_OUTCOMES, both.changes(sums, counts), strict=True)
+    return {name: change for name, change in changes if change != Change(None, None)}
+
+
+def _counted(
+    one: Observation, scores: Mapping[str, float], *, is_first: bool
+) -> Iterator[tuple[str, float, int]]:
+    """Yield outcomes, each with what a step adds to its sum and count; some count once a trace."""
+    if is_first:
+        yield "traces that ended well", one.trace.status == "ok", 1
         if one.trace.id in scores:
-            sums[row, 5], counts[row, 5] = scores[one.trace.id], 1
-    changes = _changes(sums, counts, is_second, testable)
-    return {name: change for name, change in zip(names, changes, strict=True) if change != Change(None, None)}
-
-
-def _changes(
-    sums: Floats,
-    counts: Floats,
-    is_second: Mask,
-    testable: bool,
-) -> list[Change]:
-    def mean(rows: Mask) -> Floats:
-        total = counts[rows].sum(axis=0)
-        found: Floats = np.full(total.shape, np.nan)
-        np.divide(sums[rows].sum(axis=0), total, out=found, where=total > 0)
-        return found
-
-    before, after = mean(~is_second), mean(is_second)
-    p = np.full(before.shape, np.nan)
-    if testable:
-        p = adjust(permutation_test(sums, counts, is_second)[1])
-    return [Change(*map(known, values)) for values in zip(before, after, p, strict=True)]
+            yield "score given", scores[one.trace.id], 1
+    yield "steps", 1, is_first
+    yield "prompt tokens", sum(one.segment_tokens.values()), 1
+    offered = {tool.name for tool in one.step.tools}
+    calls = one.step.output.tool_calls if one.step.output is not None else ()
+    yield "calls to unknown tools", sum(call.name not in offered for call in calls), len(calls)
+    for target in one.targets:
+        share = untrusted_share(target) if call_arguments(one.step, target.call)[0] else None
+        if share is not None:
+            yield "untrusted share", share, 1
 
 
 def _tokens(observations: Sequence[Observation], line: Line | None) -> float | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from .dead_weight import Candidate, Cost, DeadWeight
+from .dead_weight import Candidate, DeadWeight
 from .document import Cell, Section, Table, Tone, Words
 from .report import GroupReport
+from .sampling import Cost
 from .statistics import FEWEST_TRACES
 from .verdict import Ablation
 from .wording import count_of, name_line, name_place, short

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from .dead_weight import DeadWeight, sample_steps, with_ablations
+from .dead_weight import DeadWeight, with_ablations
 from .lines import Line
 from .observation import Observation
+from .sampling import sample_steps
 from .verdict import Ablation
 
 Prove = Callable[[Sequence[Line], Sequence[Observation]], Ablation | None]

@@ -15,10 +15,11 @@ from flashtrace_agent.message import Message
 from flashtrace_agent.prompt.rendering import render_prompt
 from flashtrace_agent.review import build_report
 from flashtrace_agent.review.ablation import Ablator
-from flashtrace_agent.review.dead_weight import Candidate, DeadWeight, check_cost, sample_steps
+from flashtrace_agent.review.dead_weight import Candidate, DeadWeight
 from flashtrace_agent.review.lines import Line
 from flashtrace_agent.review.observation import Observation
 from flashtrace_agent.review.report import Report
+from flashtrace_agent.review.sampling import check_cost, sample_steps
 from flashtrace_agent.review.verdict import MEAN_DROP, AblatedStep, Ablation
 from flashtrace_agent.trace import Fidelity, Step, Trace, make_id
 
