@@ -14,6 +14,7 @@ from .families import Family
 from .layers import LayerObserver
 from .memory import is_out_of_memory, release_memory
 from .placement import input_device
+from .rotary import read_as_whole
 
 PREFILL_CHUNK = 2048
 """Tokens per forward pass of a prefill; bounds activation memory for long prompts."""
@@ -64,7 +65,7 @@ def _run_in_chunks(
     # No configuration is given to the cache: it must keep all keys even where a layer's window is short.
     cache = DynamicCache() if n_tokens > chunk else None
     # Not inference mode: accelerate would leave parameters in it that never train or differentiate again.
-    with torch.no_grad(), observer.attached():
+    with torch.no_grad(), observer.attached(), read_as_whole(model, n_tokens):
         for start in range(0, n_tokens, chunk):
             part = ids[:, start : start + chunk]
             observer.begin_chunk(start, part.shape[1])

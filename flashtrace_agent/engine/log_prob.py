@@ -23,6 +23,7 @@ from transformers import DynamicCache
 from ..errors import SequenceError
 from ..model_lock import model_lock
 from .placement import input_device
+from .rotary import frequency_switch, read_as_whole
 
 BATCH_TOKENS = 8192
 """Tokens of one batched forward."""
@@ -77,9 +78,33 @@ def force_tokens(
                 f"Log-probabilities from token {start} of {len(ids)} make no sense; "
                 "start at 1 or later, before the end."
             )
+    results: dict[int, ForcedTokens] = {}
+    for group in _read_alike(model, sequences):
+        forced = _force_alike(model, [sequences[i] for i in group], [starts[i] for i in group], tick)
+        results.update(zip(group, forced, strict=True))
+    return [results[index] for index in range(len(sequences))]
+
+
+def _read_alike(model: Any, sequences: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Return the indices of sequences that can share keys, group by group (see `rotary`)."""
+    switch = frequency_switch(model.config)
+    if switch is None:
+        return [list(range(len(sequences)))]
+    short = [index for index, ids in enumerate(sequences) if len(ids) <= switch]
+    long = [index for index, ids in enumerate(sequences) if len(ids) > switch]
+    return [group for group in (short, long) if group]
+
+
+def _force_alike(
+    model: Any,
+    sequences: Sequence[Sequence[int]],
+    starts: Sequence[int],
+    tick: Callable[[int], None] | None,
+) -> list[ForcedTokens]:
+    """Do what `force_tokens` does for sequences that can share keys."""
     shared = min(_common_prefix(sequences), min(starts) - 1)
     results: list[ForcedTokens | None] = [None] * len(sequences)
-    with model_lock(model), torch.no_grad():
+    with model_lock(model), torch.no_grad(), read_as_whole(model, max(map(len, sequences))):
         cache = _prefill(model, sequences[0][:shared]) if shared else None
         for batch in _batches(model, sequences, starts, shared):
             forced = _force_batch(

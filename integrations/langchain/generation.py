@@ -35,6 +35,7 @@ from flashtrace_agent.engine.capture import Recorder
 from flashtrace_agent.engine.families import family_of
 from flashtrace_agent.engine.kept import kept_captures
 from flashtrace_agent.engine.placement import input_device
+from flashtrace_agent.engine.rotary import frequency_switch
 from flashtrace_agent.errors import UnsupportedModelError
 from flashtrace_agent.model_lock import model_lock
 
@@ -69,15 +70,16 @@ class PrefixCache:
         self._ids: list[int] = []
         self._past: DynamicCache | None = None
 
-    def take(self, input_ids: Sequence[int]) -> tuple[DynamicCache | None, int]:
+    def take(self, input_ids: Sequence[int], switch: int | None = None) -> tuple[DynamicCache | None, int]:
         """Return a cache of a prefix of `input_ids` and its length; ``(None, 0)`` where there is none.
 
-        The prefix is shorter than `input_ids`, because the last token's logits are needed.
+        The prefix is shorter than `input_ids`, because the last token's logits are needed. Keys made for
+        a text up to `switch` tokens do not serve one beyond, nor the other way round (`engine.rotary`).
         """
         with self._lock:
             past, ids = self._past, self._ids
             self._past, self._ids = None, []
-        if past is None:
+        if past is None or (switch is not None and (len(ids) > switch) != (len(input_ids) > switch)):
             return None, 0
         common = _common_prefix(ids, input_ids[:-1])
         surplus = len(ids) - common
@@ -125,7 +127,8 @@ def generate(
     """
     sequence = list(input_ids)
     choose = _Chooser(model, sampling or Sampling())
-    past, known = cache.take(sequence) if cache is not None else (None, 0)
+    switch = frequency_switch(model.config)
+    past, known = cache.take(sequence, switch) if cache is not None else (None, 0)
     if past is None:
         past, known = DynamicCache(config=model.config), 0
     extra = {"logits_to_keep": 1} if _takes_logits_to_keep(model) else {}
@@ -145,6 +148,9 @@ def generate(
             yield token
             if token in stop_ids:
                 return
+            if known == switch:
+                # The next token makes the text a long one, for which all keys are made anew.
+                past, known, recorder = DynamicCache(config=model.config), 0, None
     finally:
         # A forward pass that raised may have extended some layers and not others.
         if cache is not None and intact:

@@ -70,7 +70,7 @@ def test_weighted_scattered_targets_through_several_spans_agree(name: str) -> No
     assert_totals_agree(result.scores, final)
 
 
-@pytest.mark.parametrize("name", ["llama", "qwen3", "mistral_window", "gemma2"])
+@pytest.mark.parametrize("name", ["llama", "qwen3", "mistral_window", "gemma2", "phi3_long"])
 def test_a_chunked_prefill_changes_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model, ids = tiny_model(name), token_ids()
     attributor = Attributor(model, tiny_tokenizer())

@@ -76,6 +76,18 @@ CONFIGS: dict[str, Any] = {
     ),
     "smollm3": lambda: SmolLM3Config(**_COMMON, no_rope_layer_interval=2),
     "phi3": lambda: Phi3Config(**_COMMON, sliding_window=None),
+    "phi3_long": lambda: Phi3Config(
+        **_COMMON,
+        sliding_window=None,
+        original_max_position_embeddings=32,
+        rope_parameters={
+            "rope_type": "longrope",
+            "rope_theta": 10000.0,
+            "original_max_position_embeddings": 32,
+            "short_factor": [1.0] * 6,
+            "long_factor": [1.5, 2.0, 3.0, 5.0, 7.0, 9.0],
+        },
+    ),
     "ministral": lambda: MinistralConfig(
         **_COMMON,
         head_dim=16,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_models import llama, qwen3
+from tiny_models import llama, long_phi3, qwen3
 
 from flashtrace_agent.integrations.langchain.generation import PrefixCache, Sampling, generate
 from flashtrace_agent.model_lock import model_lock
@@ -46,6 +46,14 @@ def test_greedy_ids_are_those_of_transformers(build: Callable[..., Any]) -> None
     """Token for token."""
     model = build()
     assert ours(model, PROMPT, 40) == reference(model, PROMPT, 40)
+
+
+def test_keys_made_for_short_texts_do_not_serve_long_ones() -> None:
+    """Phi-3 and Phi-4-mini change their frequencies at 4,096 tokens, this model at 32."""
+    model, cache = long_phi3(), PrefixCache()
+    assert ours(model, PROMPT[:20], 30) == reference(model, PROMPT[:20], 30)
+    for length in (20, 48, 24):
+        assert ours(model, PROMPT[:length], 6, cache=cache) == reference(model, PROMPT[:length], 6)
 
 
 @MODELS

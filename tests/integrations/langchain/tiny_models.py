@@ -9,7 +9,15 @@ from typing import Any
 
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|python_tag|>", "<|eom_id|>"]
 CORPUS = [
@@ -53,6 +61,23 @@ def llama(**changes: Any) -> Any:
     config = LlamaConfig(**{**SIZES, **changes})
     config.bos_token_id = config.eos_token_id = config.pad_token_id = None
     return LlamaForCausalLM(config).eval()
+
+
+def long_phi3() -> Any:
+    """Return a random Phi-3 in evaluation mode that reads texts beyond 32 tokens by other frequencies."""
+    torch.manual_seed(0)
+    rope = {
+        "rope_type": "longrope",
+        "rope_theta": 10000.0,
+        "original_max_position_embeddings": 32,
+        "short_factor": [1.0] * 4,
+        "long_factor": [1.5, 3.0, 5.0, 9.0],
+    }
+    ends = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
+    config = Phi3Config(
+        **SIZES, **ends, rope_parameters=rope, original_max_position_embeddings=32, initializer_range=0.3
+    )
+    return Phi3ForCausalLM(config).eval()
 
 
 def qwen3(**changes: Any) -> Any:
