@@ -24,11 +24,17 @@ STYLE = """<style>
 .stMainBlockContainer h3 { font-size: 1.2rem; }
 .st-key-request-open [data-testid="stIconMaterial"] { animation: turn 1.6s linear infinite; }
 .st-key-request-open button [data-testid="stIconMaterial"] { animation: none; }
+/* White on the theme's own dark orange is hard to read. */
+[data-testid^="stBaseButton-primary"] { background: #b93e0b; border-color: #b93e0b; }
+[data-testid^="stBaseButton-primary"]:hover { background: #9a3412; border-color: #9a3412; }
+/* Streamlit's strings and options are too pale on a light ground. */
+.stCode .token.token.string { color: light-dark(#0b7a2c, #09ab3b); }
+.stCode .token.token.parameter { color: light-dark(#0b6b8a, #00a4d4); }
 @keyframes turn { to { transform: rotate(360deg); } }
 @media (prefers-reduced-motion: reduce) { .st-key-request-open * { animation: none !important; } }
 </style>"""
 
-st.set_page_config(page_title="flashtrace-agent", page_icon=ICON, layout="wide")
+st.set_page_config(page_icon=ICON, layout="wide")  # before the pages, whose icons would be fetched
 st.html(STYLE)
 
 # A browser that opens a page other than the first logs two 404s: Streamlit's script does not know how much of
@@ -45,6 +51,7 @@ page = st.navigation(
     ],
     position="top",
 )
+st.set_page_config(page_title=f"{page.title} · flashtrace-agent")  # tabs are told apart by it
 require_token()
 try:
     page.run()

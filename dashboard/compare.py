@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -10,20 +10,19 @@ import streamlit as st
 from flashtrace_agent.attribution import Attribution
 from flashtrace_agent.compare import Comparison, Row, compare
 from flashtrace_agent.dashboard.data import open_store
-from flashtrace_agent.dashboard.links import moved
-from flashtrace_agent.dashboard.text import clip, moment, plain
+from flashtrace_agent.dashboard.links import moved, settle
+from flashtrace_agent.dashboard.text import clip, count_of, moment, plain
 from flashtrace_agent.errors import StoreError
 from flashtrace_agent.store import TraceSummary, sides
 
 RECENT = 50
 
 
-def _choose_traces() -> tuple[str, str] | None:
+def _choose_traces(asked: Mapping[str, str]) -> tuple[str, str] | None:
     traces = {trace.id: trace for trace in open_store().list_traces(limit=RECENT)}
-    if (last := st.session_state.get("last_trace")) and "a" not in st.query_params:
-        st.query_params["a"] = last
-    for name in "ab":
-        _find_asked(name, traces)
+    if (last := st.session_state.get("last_trace")) and "a" not in asked:
+        asked = {**asked, "a": last}
+    asked = {name: _find(wanted, traces) for name, wanted in asked.items()}
     if len(traces) < 2:
         st.info("There are no two traces to compare yet.", icon=":material/compare_arrows:")
         return None
@@ -31,24 +30,23 @@ def _choose_traces() -> tuple[str, str] | None:
 
     def label(trace_id: str) -> str:
         trace = traces[trace_id]
-        return f"{moment(trace.started_at)} · {clip(trace.name, 60)} · {trace.id[:12]}"
+        return f"{moment(trace.started_at)} · {clip(trace.name, 60) or 'no name'} · {trace.id[:12]}"
 
-    asked = st.query_params.get("a")
-    first = asked if asked in traces else ids[1]
+    first = asked["a"] if asked.get("a") in traces else ids[1]
     other = next(each for each in ids if each != first)
-    return _two(ids, label, first, other, "Trace")
+    return _two(ids, label, asked, (first, other), "Trace")
 
 
-def _find_asked(name: str, traces: dict[str, TraceSummary]) -> None:
-    """Add the trace that the address names, perhaps in short, to those to choose from."""
-    wanted = st.query_params.get(name, "")
+def _find(wanted: str, traces: dict[str, TraceSummary]) -> str:
+    """Add the trace that an id, perhaps a short one, means to those to choose from; return its id."""
     if wanted.isalnum() and wanted not in traces:
         for found in open_store().list_traces(limit=1, where=f"trace = '{wanted}'"):
             traces[found.id] = found
-            st.query_params[name] = found.id
+            return found.id
+    return wanted
 
 
-def _choose_versions() -> tuple[str, str] | None:
+def _choose_versions(asked: Mapping[str, str]) -> tuple[str, str] | None:
     versions = dict(open_store().prompt_versions())
     if len(versions) < 2:
         st.info(
@@ -58,22 +56,30 @@ def _choose_versions() -> tuple[str, str] | None:
         )
         return None
     names = list(versions)
-    return _two(names, lambda name: f"{name} ({versions[name]:,} traces)", names[1], names[0], "Version")
+
+    def label(name: str) -> str:
+        return f"{name} ({count_of(versions[name], 'trace')})"
+
+    return _two(names, label, asked, (names[1], names[0]), "Version")
 
 
-def _two(options: Sequence[str], label: Any, a: str, b: str, noun: str) -> tuple[str, str]:
-    """Let the reader choose two of the options; the address names them."""
+def _two(
+    options: Sequence[str],
+    label: Callable[[str], str],
+    asked: Mapping[str, str],
+    defaults: tuple[str, str],
+    noun: str,
+) -> tuple[str, str]:
+    """Let the reader choose two of the options, beginning with those asked for."""
     chosen = []
-    for column, name, default in zip(st.columns(2), "ab", (a, b), strict=True):
-        asked = st.query_params.get(name)
-        if asked is not None and asked not in options:
-            st.warning(f"There is no {noun.lower()} {plain(clip(asked))}\\.", icon=":material/link_off:")
+    for column, name, default in zip(st.columns(2), "ab", defaults, strict=True):
+        wanted = asked.get(name)
+        if wanted is not None and wanted not in options:
+            st.warning(f"There is no {noun.lower()} {plain(clip(wanted))}\\.", icon=":material/link_off:")
         key = f"compare-{noun}-{name}"
         if moved(name) or st.session_state.get(key) not in options:
-            st.session_state[key] = asked if asked in options else default
-        picked = column.selectbox(f"{noun} {name.upper()}", options, format_func=label, key=key)
-        st.query_params[name] = st.session_state[f"last_{name}"] = picked
-        chosen.append(str(picked))
+            st.session_state[key] = wanted if wanted in options else default
+        chosen.append(str(column.selectbox(f"{noun} {name.upper()}", options, format_func=label, key=key)))
     return chosen[0], chosen[1]
 
 
@@ -93,9 +99,9 @@ def _show(one: Comparison, a: str, b: str) -> None:
     )
     for warning in one.warnings():
         st.warning(plain(warning), icon=":material/warning:")
-    st.markdown("##### Segments")
+    st.subheader("Segments", anchor=False)
     _table(one.segments, a, b, texts=False)
-    st.markdown("##### Lines")
+    st.subheader("Lines", anchor=False)
     _table(one.lines, a, b, texts=True)
 
 
@@ -129,29 +135,27 @@ def _table(rows: Iterable[Row], a: str, b: str, *, texts: bool) -> None:
     )
 
 
-def _forget_sides() -> None:
-    """What the address names is of the other kind."""
-    for name in "ab":
-        st.query_params.pop(name, None)
-
-
 def main() -> None:
     """Draw the page."""
     open_store()
     st.header("Compare", anchor=False)
     kinds = {"traces": "Two traces", "versions": "Two prompt versions"}
+    by = st.query_params.get("by", "traces")
+    if moved("by") or "compare-kind" not in st.session_state:
+        st.session_state["compare-kind"] = by if by in kinds else "traces"
     kind = st.segmented_control(
         "Compare",
         list(kinds),
-        default=st.query_params.get("by", "traces") if st.query_params.get("by") in kinds else "traces",
         required=True,
         format_func=kinds.__getitem__,
         label_visibility="collapsed",
         key="compare-kind",
-        on_change=_forget_sides,
     )
-    st.query_params["by"] = kind
-    chosen = _choose_versions() if kind == "versions" else _choose_traces()
+    # Where the reader has just chosen the other kind, what the address names is of this one.
+    asked = {name: st.query_params[name] for name in "ab" if name in st.query_params and by == kind}
+    chosen = _choose_versions(asked) if kind == "versions" else _choose_traces(asked)
+    a, b = chosen or (None, None)
+    settle(by=kind, a=a, b=b)
     if chosen is None:
         return
     try:

@@ -14,7 +14,7 @@ from flashtrace_agent.store import Store
 from flashtrace_agent.trace import Step, Trace
 
 from .kept import kept
-from .links import TRACES, asked
+from .links import TRACES, asked, query
 from .text import plain
 
 
@@ -88,7 +88,22 @@ def unknown_tools(step: Step, calls: Iterable[ToolCall]) -> list[str]:
     return list(dict.fromkeys(call.name for call in calls if offered and call.name not in offered))
 
 
-def first_fault(trace: Trace) -> Step | None:
+def opening_step(trace: Trace) -> Step:
+    """Return the step a trace that has steps opens at: the first fault, else the last answer."""
+    models = [step for step in trace.steps if step.kind == "model"]
+    return _first_fault(trace) or (models or trace.steps)[-1]
+
+
+def opening_query(trace_id: str) -> dict[str, str]:
+    """Return the query of a link to a trace, with the step it opens at.
+
+    A page that has to complete its address makes one more stop for the browser's back button.
+    """
+    trace = open_store().get_trace(trace_id)
+    return query(trace.id, opening_step(trace).id if trace.steps else None)
+
+
+def _first_fault(trace: Trace) -> Step | None:
     """Return the first step that went wrong: its status is error, or it calls an unknown tool."""
     for step in trace.steps:
         calls = step.output.tool_calls if step.output is not None else ()

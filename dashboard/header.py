@@ -7,21 +7,21 @@ import streamlit as st
 from flashtrace_agent.html import FIDELITY_HELP
 from flashtrace_agent.trace import Step, Trace
 
-from .text import FIDELITY_COLOR, STATUS_COLOR, STATUS_ICON, duration, moment, plain
+from .text import FIDELITY_COLOR, STATUS_COLOR, STATUS_ICON, badge_label, clip, duration, moment, plain
 
 
 def show_trace_header(trace: Trace) -> None:
     """Show a trace's name, state, time and, where it failed, the error."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.header(plain(trace.name), anchor=False, width="content")
+        st.header(plain(clip(trace.name, 160) or trace.id), anchor=False, width="content")
         show_status(trace.status)
         for tag in trace.tags:
-            st.badge(plain(tag), color="gray", icon=":material/sell:")
+            st.badge(badge_label(tag), color="gray", icon=":material/sell:")
     parts = [moment(trace.started_at), duration(trace.started_at, trace.ended_at), f"trace {trace.id}"]
     if trace.session:
-        parts.append(f"session {trace.session}")
+        parts.append(f"session {clip(trace.session)}")
     if trace.prompt_version:
-        parts.append(f"prompt version {trace.prompt_version}")
+        parts.append(f"prompt version {clip(trace.prompt_version)}")
     st.caption(" · ".join(plain(part) for part in parts if part))
     if trace.error:
         st.error(plain(trace.error), icon=":material/error:")
@@ -34,7 +34,7 @@ def show_step_facts(step: Step) -> None:
         if step.kind == "model":
             show_fidelity(step)
             if step.model:
-                st.badge(plain(step.model), color="gray", icon=":material/memory:", help="Model")
+                st.badge(badge_label(step.model), color="gray", icon=":material/memory:", help="Model")
             counts = _token_counts(step)
             if counts:
                 st.badge(plain(counts), color="gray", icon=":material/token:", help="Prompt and completion")
@@ -42,7 +42,7 @@ def show_step_facts(step: Step) -> None:
         if took:
             st.badge(plain(took), color="gray", icon=":material/timer:", help="Time the step took")
         if step.finish_reason:
-            st.badge(plain(step.finish_reason), color="gray", help="Why the model stopped")
+            st.badge(badge_label(step.finish_reason), color="gray", help="Why the model stopped")
 
 
 def show_status(status: str) -> None:

@@ -46,7 +46,7 @@ def _show_queue(count: int) -> None:
     st.subheader("Queue", anchor=False)
     if not count:
         st.caption("Nothing waits. The Why page puts what you choose there into the queue, as does:")
-        st.code('flashtrace-agent worker --where "since 1d"', language="bash")
+        st.code('flashtrace-agent worker --where "since 1d"', language="bash", wrap_lines=True)
         return
     queue = open_store().jobs
     _list(queue.open(SHOWN), count, {"Cancel": (":material/close:", queue.cancel)})

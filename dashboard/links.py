@@ -37,14 +37,20 @@ def moved(name: str) -> bool:
 
 
 def settle(**chosen: str | None) -> None:
-    """Write what the page shows into its address and into the session."""
-    for name in _NAMES:
-        value = chosen.get(name)
+    """Write what the page shows into its address, and nothing else, and into the session.
+
+    All at once: the browser's back button stops at every state the address was in.
+    """
+    for name, value in chosen.items():
         st.session_state[f"last_{name}"] = value
-        if value is None:
-            st.query_params.pop(name, None)
-        elif st.query_params.get(name) != value:
-            st.query_params[name] = value
+    address = {name: value for name, value in chosen.items() if value is not None}
+    if st.query_params.to_dict() != address:
+        st.query_params.from_dict(address)
+
+
+def settle_trace(trace: str, step: str | None = None, target: str | None = None) -> None:
+    """Do so on a page that shows something of a trace."""
+    settle(trace=trace, step=step, target=target)
 
 
 def query(trace: str, step: str | None = None, target: str | None = None) -> dict[str, str]:

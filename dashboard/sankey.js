@@ -90,7 +90,7 @@ function draw(root, data, choose) {
 
   function box(node) {
     const group = svg("g", { class: "node " + node.kind, tabindex: 0, role: "button" }, picture);
-    const where = data.names[node.step] ? " · " + data.names[node.step] : "";
+    const where = node.column && data.names[node.step] ? " · " + data.names[node.step] : "";
     const said = `${node.label}${where}: ${percent(node.value)} of the target`;
     group.setAttribute("aria-label", said);
     const lines = [said, node.text && "“" + node.text + "”", node.words && "Strongest: " + node.words, node.note];
@@ -102,7 +102,7 @@ function draw(root, data, choose) {
       y: node.y + node.h / 2,
       "text-anchor": right ? "end" : "start",
     }, group);
-    text.textContent = clip(node.label + (node.step && node.column ? where : ""), 34) + "  " + percent(node.value);
+    text.textContent = clip(node.label + where, 34) + "  " + percent(node.value);
     const act = () => choose(node.step || data.step);
     group.addEventListener("click", act);
     group.addEventListener("keydown", (event) => {

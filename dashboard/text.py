@@ -30,6 +30,11 @@ def plain(text: str) -> str:
     return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
 
 
+def badge_label(text: str) -> str:
+    """Return `plain` text for a badge, whose brackets Streamlit escapes itself."""
+    return plain(text).replace("\\[", "[").replace("\\]", "]")
+
+
 def clip(text: str, length: int = 80) -> str:
     """Return `text` on one line, cut to `length` characters."""
     line = " ".join(text.split())

@@ -16,15 +16,16 @@ from flashtrace_agent.dashboard.conversation import (
     show_tools,
 )
 from flashtrace_agent.dashboard.data import (
-    first_fault,
     open_store,
     open_trace,
+    opening_query,
+    opening_step,
     position_of,
     results_of_calls,
     unknown_tools,
 )
 from flashtrace_agent.dashboard.header import show_step_facts, show_trace_header
-from flashtrace_agent.dashboard.links import COMPARE, TRAJECTORY, WHY, asked, query, settle
+from flashtrace_agent.dashboard.links import COMPARE, TRAJECTORY, WHY, asked, query, settle_trace
 from flashtrace_agent.dashboard.step_tree import step_tree
 from flashtrace_agent.dashboard.text import call_text, clip, plain
 from flashtrace_agent.message import ToolCall
@@ -34,23 +35,22 @@ from flashtrace_agent.trace import Step, Trace
 
 
 def _linked_step(trace: Trace) -> Step:
-    """Return the step of the address, else the first fault, else the last answer."""
+    """Return the step of the address, else the one the trace opens at."""
     wanted = asked("step")
     step = next((one for one in trace.steps if wanted and one.id.startswith(wanted)), None)
     if wanted and step is None:
         st.warning(f"This trace has no step {plain(clip(wanted))}\\.", icon=":material/link_off:")
-    models = [one for one in trace.steps if one.kind == "model"]
-    return step or first_fault(trace) or (models or trace.steps)[-1]
+    return step or opening_step(trace)
 
 
-def _go_to(trace_id: str, step_id: str | None = None) -> None:
-    """Have the next run of the page show another step or trace."""
-    st.query_params["trace"] = trace_id
-    st.query_params.pop("target", None)
-    if step_id is None:
-        st.query_params.pop("step", None)
-    else:
-        st.query_params["step"] = step_id
+def _go_to(trace: Trace, step_id: str) -> None:
+    """Have the next run of the page show another step."""
+    st.query_params.from_dict(query(trace.id, step_id))
+
+
+def _open(trace_id: str) -> None:
+    """Have the next run of the page show another trace."""
+    st.query_params.from_dict(opening_query(trace_id))
 
 
 def _show_bar(trace: Trace, step: Step) -> None:
@@ -62,9 +62,8 @@ def _show_bar(trace: Trace, step: Step) -> None:
             ("Previous step", ":material/arrow_upward:", position - 1),
             ("Next step", ":material/arrow_downward:", position + 1),
         ):
-            inside = 0 <= index < len(trace.steps)
-            arguments = (trace.id, trace.steps[index].id) if inside else (trace.id,)
-            st.button(label, icon=icon, disabled=not inside, on_click=_go_to, args=arguments)
+            beside = trace.steps[index] if 0 <= index < len(trace.steps) else step
+            st.button(label, icon=icon, disabled=beside is step, on_click=_go_to, args=(trace, beside.id))
         st.page_link(
             TRAJECTORY,
             label="Trajectory",
@@ -76,7 +75,7 @@ def _show_bar(trace: Trace, step: Step) -> None:
             COMPARE,
             label="Compare",
             icon=":material/compare_arrows:",
-            query_params={"a": trace.id} | ({"b": older} if older else {}),
+            query_params={"by": "traces", "a": trace.id} | ({"b": older} if older else {}),
             width="content",
         )
         st.space("stretch")
@@ -84,7 +83,7 @@ def _show_bar(trace: Trace, step: Step) -> None:
             ("Newer trace", ":material/chevron_left:", newer),
             ("Older trace", ":material/chevron_right:", older),
         ):
-            st.button(label, icon=icon, disabled=other is None, on_click=_go_to, args=(other,))
+            st.button(label, icon=icon, disabled=other is None, on_click=_open, args=(other,))
         st.download_button(
             "Download",
             lambda: _export(trace.id),
@@ -103,11 +102,16 @@ def _export(trace_id: str) -> bytes:
         return path.read_bytes()
 
 
+def _show_step(trace: Trace, step: Step) -> None:
+    show = _show_model_step if step.kind == "model" else _show_tool_step
+    show(trace, step)
+
+
 def _show_model_step(trace: Trace, step: Step) -> None:
-    st.markdown("##### The model was given")
+    st.subheader("The model was given", anchor=False)
     show_tools(step.tools)
     show_history(step.input)
-    st.markdown("##### The model wrote")
+    st.subheader("The model wrote", anchor=False)
     if step.error:
         st.error(plain(step.error), icon=":material/error:")
     if step.output is None:
@@ -148,13 +152,13 @@ def _why(trace: Trace, step: Step, target: str, label: str) -> None:
 def _show_tool_step(trace: Trace, step: Step) -> None:
     caller = next((one for one in trace.steps if one.id == step.parent_id and one.kind == "model"), None)
     arguments = step.arguments if step.arguments is not None else {}
-    st.markdown("##### Called as")
+    st.subheader("Called as", anchor=False)
     st.code(
         call_text(ToolCall(step.tool_call_id or "", step.name, arguments)), language="python", wrap_lines=True
     )
     if caller is not None:
         _why(trace, caller, "tool_name", "Why was it called?")
-    st.markdown("##### Returned")
+    st.subheader("Returned", anchor=False)
     if step.error:
         st.error(plain(step.error), icon=":material/error:")
     elif step.result is None:
@@ -173,21 +177,19 @@ def main() -> None:
         st.info("This trace has no steps yet; refresh when the agent has made its first call.")
         return
     step = _linked_step(trace)
-    settle(trace=trace.id, step=step.id)
+    settle_trace(trace.id, step.id)
     _show_bar(trace, step)
     steps, detail = st.columns([2, 5], gap="medium")
     with steps:
-        step_tree(trace, step, key=f"tree-{trace.id}", on_choose=lambda chosen: _go_to(trace.id, chosen))
+        step_tree(trace, step, key=f"tree-{trace.id}", on_choose=lambda chosen: _go_to(trace, chosen))
     with detail:
         show_step_facts(step)
-        conversation, raw = st.tabs(["Conversation", "Raw"])
-        with conversation:
-            if step.kind == "model":
-                _show_model_step(trace, step)
-            else:
-                _show_tool_step(trace, step)
-        with raw:
-            st.json(step_to_dict(step), expanded=1)
+        conversation, raw = st.tabs(["Conversation", "Raw"], on_change="rerun", key="step-view")
+        if raw.open:  # else not sent at all: it may be megabytes
+            raw.json(step_to_dict(step), expanded=1)
+        else:
+            with conversation:
+                _show_step(trace, step)
 
 
 main()

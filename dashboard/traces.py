@@ -6,8 +6,8 @@ from typing import Any
 
 import streamlit as st
 
-from flashtrace_agent.dashboard.data import open_store
-from flashtrace_agent.dashboard.links import TRACE, moved, query
+from flashtrace_agent.dashboard.data import open_store, opening_query
+from flashtrace_agent.dashboard.links import TRACE, moved, settle
 from flashtrace_agent.dashboard.live import live
 from flashtrace_agent.dashboard.text import FIDELITY_COLOR, STATUS_COLOR, clip, duration, plain
 
@@ -31,7 +31,8 @@ def _filter() -> str | None:
     if moved("where"):
         st.session_state["where"] = st.query_params["where"]
     elif "where" not in st.session_state:
-        st.session_state["where"] = st.session_state.get("last_where", "")  # the menu's links carry no query
+        # The menu's links carry no query.
+        st.session_state["where"] = st.session_state.get("last_where") or ""
     box, chips = st.columns([5, 4], vertical_alignment="bottom")
     written = box.text_input(
         "Filter",
@@ -42,10 +43,7 @@ def _filter() -> str | None:
         "tool_call`. Join them with and, or, not and parentheses; `~` finds words in a text.",
         icon=":material/filter_alt:",
     )
-    st.session_state["last_where"] = written
-    address = {"where": written} if written else {}  # and no trace, which one who comes back at once brings
-    if st.query_params.to_dict() != address:
-        st.query_params.from_dict(address)
+    settle(where=written or None)
     quick = chips.pills(
         "Quick filters",
         list(QUICK),
@@ -61,7 +59,7 @@ def _filter() -> str | None:
 def _table(traces: list[Any], scores: dict[str, float]) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {
         "Time": [trace.started_at for trace in traces],
-        "Name": [trace.name or trace.id for trace in traces],
+        "Name": [clip(trace.name, 200) or trace.id for trace in traces],
         "Status": [[trace.status] for trace in traces],
         "Steps": [trace.steps for trace in traces],
         "Tools": [trace.tools for trace in traces],
@@ -145,7 +143,7 @@ def _show_traces(where: str | None) -> None:
     ids = [trace.id for trace in traces]
     chosen = _choose(_table(traces, store.scores(ids)), COLUMNS, ids, f"traces-{len(starts)}-{where}")
     if chosen is not None:
-        st.switch_page(TRACE, query_params=query(chosen))
+        st.switch_page(TRACE, query_params=opening_query(chosen))
     _show_pager("open its trace", ids[-1] if len(found) > PAGE_SIZE else None)
 
 

@@ -8,7 +8,7 @@ import streamlit as st
 
 from flashtrace_agent.dashboard.data import open_store, open_trace, store_option
 from flashtrace_agent.dashboard.header import show_trace_header
-from flashtrace_agent.dashboard.links import TRACE, WHY, query, settle
+from flashtrace_agent.dashboard.links import TRACE, WHY, query, settle_trace
 from flashtrace_agent.dashboard.step_tree import asset
 from flashtrace_agent.dashboard.text import clip, count_of, plain
 from flashtrace_agent.html import FIDELITY_HELP, NOTE
@@ -71,7 +71,7 @@ def main() -> None:
     trace = open_trace()
     if trace is None:
         return
-    settle(trace=trace.id)
+    settle_trace(trace.id)
     show_trace_header(trace)
     found = open_store().get_trajectories(trace.id)
     if not found:

@@ -10,7 +10,7 @@ from flashtrace_agent.attribution import Attribution
 from flashtrace_agent.dashboard.checking import show_check
 from flashtrace_agent.dashboard.data import attribute_command, open_store, open_trace, position_of
 from flashtrace_agent.dashboard.heatmap import heatmap
-from flashtrace_agent.dashboard.links import TRACE, asked, moved, query, settle
+from flashtrace_agent.dashboard.links import TRACE, asked, moved, query, settle_trace
 from flashtrace_agent.dashboard.queueing import (
     explaining_jobs,
     find_job,
@@ -94,7 +94,7 @@ def _choose_target(step: Step, attributions: Sequence[Attribution], tokens: Sequ
     def label(choice_id: str) -> str:
         choice = by_id[choice_id]
         mark = "" if choice.attribution else ":material/radio_button_unchecked: "
-        return f"{mark}{plain(choice.id)} **{plain(clip(choice.text, 32))}**"
+        return f"{mark}{plain(clip(choice.id, 60))} **{plain(clip(choice.text, 32))}**"
 
     chosen = st.segmented_control(
         "Explain this part of what the model wrote, or click or drag over its tokens below",
@@ -102,6 +102,7 @@ def _choose_target(step: Step, attributions: Sequence[Attribution], tokens: Sequ
         required=True,
         format_func=label,
         key=key,
+        wrap=True,
         on_change=_note_wish,
         args=(step.id,),
     )
@@ -188,7 +189,7 @@ def _everything(step: Step) -> None:
 def _show_head(trace: Trace, models: Sequence[Step]) -> tuple[Step, list[Attribution]]:
     """Let the reader choose the step; return it with what is known of it."""
     head, controls = st.columns([2, 3], vertical_alignment="center")
-    head.header(f"Why: {plain(clip(trace.name, 28))}", anchor=False)
+    head.header(f"Why: {plain(clip(trace.name, 28) or trace.id)}", anchor=False)
     with controls.container(horizontal=True, vertical_alignment="center"):
         step = _choose_step(trace, models)
         attributions = open_store().get_attributions(step.id)
@@ -219,10 +220,10 @@ def _show(trace: Trace, models: Sequence[Step]) -> None:
     with row:
         choice = _choose_target(step, attributions, pictures[0].tokens if pictures else ())
     if choice is None:
-        settle(trace=trace.id, step=step.id)
+        settle_trace(trace.id, step.id)
         st.info("The model wrote nothing in this step, so there is nothing to explain.")
         return
-    settle(trace=trace.id, step=step.id, target=choice.name if explicit or attributions else None)
+    settle_trace(trace.id, step.id, choice.name if explicit or attributions else None)
     if choice.attribution is None and (attributions or explicit):
         show_request(step, choice.name, f"{choice.name} “{clip(choice.text, 60)}”", queue_now=explicit)
     if not attributions:
@@ -246,7 +247,7 @@ def main() -> None:
         return
     models = [step for step in trace.steps if step.kind == "model"]
     if not models:
-        st.header(f"Why: {plain(trace.name)}", anchor=False)
+        st.header(f"Why: {plain(clip(trace.name, 28) or trace.id)}", anchor=False)
         st.info("This trace has no model step, so there is nothing to attribute.")
         return
     _show(trace, models)

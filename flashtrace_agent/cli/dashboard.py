@@ -79,7 +79,8 @@ def streamlit_command(host: str, port: int) -> list[str]:
         "client.showErrorDetails": "none",
         "client.showErrorLinks": "false",
         "logger.hideWelcomeMessage": "true",
-        "theme.light.primaryColor": "#c2410c",
+        "theme.light.primaryColor": "#b93e0b",
+        "theme.light.textColor": "#111318",
         "theme.dark.primaryColor": "#ea580c",
     }
     flags = [word for name, value in options.items() for word in (f"--{name}", value)]

@@ -84,10 +84,10 @@ function ftRange(holder, name, min, max, value, act) {
 function ftFacts(holder, viewer) {
   holder.replaceChildren();
   const item = viewer.attribution();
-  if (!viewer.isBlank()) fact("target", item.name, "“" + ftClip(ftVisible(item.text), 160) + "”");
+  if (!viewer.isBlank()) fact("target", ftClip(item.name, 80), "“" + ftClip(ftVisible(item.text), 160) + "”");
   ftTrust(holder, item);
   if (item.method) fact("method", item.method, "");
-  if (item.model) fact("model", item.model, "");
+  if (item.model) fact("model", ftClip(item.model, 80), "");
   fact("tokens", viewer.sequence().tokens.length.toLocaleString("en"), "");
 
   function fact(name, value, more) {

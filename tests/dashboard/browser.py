@@ -33,7 +33,7 @@ PATIENCE_MS = 240_000
 """The machine may be busy with other things, and Streamlit loads its parts lazily; nothing waits longer than
 it has to."""
 
-SIZES = {"laptop": (1280, 800), "wide": (2560, 1440)}
+SIZES = {"phone": (390, 844), "laptop": (1280, 800), "wide": (2560, 1440)}
 
 
 def chromium() -> str:
@@ -165,6 +165,34 @@ def heat(page: Page, position: int) -> float:
     style = bring_into_sight(page, position).get_attribute("style") or ""
     found = re.search(r"--heat: ([\d.]+)", style)
     return float(found[1]) if found else 0.0
+
+
+def contrast(words: Locator) -> float:
+    """Return the WCAG contrast between an element's text and all that lies below it."""
+    ratio: float = words.evaluate(
+        """(element) => {
+          const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+          const light = (colors) => {
+            for (const color of colors) {
+              canvas.fillStyle = color;
+              canvas.fillRect(0, 0, 1, 1);
+            }
+            const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map((byte) => {
+              const c = byte / 255;
+              return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+            });
+            return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+          };
+          const below = [];
+          for (let up = element; up; up = up.parentElement || up.getRootNode().host) {
+            below.unshift(getComputedStyle(up).backgroundColor);
+          }
+          const colors = ["white", ...below];
+          const pair = [light(colors), light([...colors, getComputedStyle(element).color])];
+          return (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+        }"""
+    )
+    return ratio
 
 
 def hottest(run: Run, step: int, target: str) -> int:

@@ -15,10 +15,10 @@ from flashtrace_agent.store import Store
 
 from .agent_run import Run, build_run, trajectory_of
 from .browser import (
-    SIZES,
     Watched,
     bring_into_sight,
     click_row,
+    contrast,
     heat,
     hottest,
     see_rows,
@@ -91,55 +91,62 @@ def test_choosing_target_and_hop_changes_the_picture(browser: Browser, address: 
     watched.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", list(SIZES))
+READ = (
+    "[data-testid=stCaptionContainer] p",
+    "[data-testid=stBaseButton-primary] p",
+    "[data-selected=true] p",
+    ".token.string",
+    ".token.parameter",
+)
+"""Words in the colours that Streamlit has too pale, which the theme and the style mend."""
+
+# Text that is not all seen, and headings that leave a level out.
+CUT = """() => [...document.querySelectorAll("pre, [data-testid=stButtonGroup]")]
+  .filter((each) => each.scrollWidth > each.clientWidth + 1).map((each) => each.innerText)"""
+SKIPPED = """() => [...document.querySelectorAll("h1, h2, h3, h4, h5, h6")]
+  .map((each) => Number(each.localName[1]))
+  .filter((level, index, levels) => index && level > levels[index - 1] + 1)"""
+
+
+@pytest.mark.parametrize(
+    ("scheme", "size"), [("light", "laptop"), ("dark", "laptop"), ("light", "phone"), ("dark", "wide")]
+)
 def test_every_page_in_every_look(
     browser: Browser, address: str, good_run: Run, failed_run: Run, scheme: str, size: str
 ) -> None:
-    """Pages fit a laptop and a wide screen, light and dark, without scrolling sideways."""
+    """Pages fit a phone, a laptop and a wide screen, and can be read, light and dark."""
     watched = Watched(browser, scheme, size)
     page = watched.page
     pages = {
         "trace": f"trace?trace={good_run.trace.id}&step={good_run.trace.steps[0].id}",
         "error": f"trace?trace={failed_run.trace.id}",
         "empty": f"why?trace={failed_run.trace.id}",
+        "queue": "jobs",
         "why": f"why?trace={good_run.trace.id}&target=argument:item",
     }
     for name, path in pages.items():
         page.goto(f"{address}/{path}")
-        expect(page.get_by_role("heading", name="warehouse agent").first).to_be_visible()
+        heading = "Jobs and health" if name == "queue" else "warehouse agent"
+        expect(page.get_by_role("heading", name=heading).first).to_be_visible()
+        expect(page).to_have_title(re.compile(r"\w+ · flashtrace-agent"))
         if name == "why":
             see_tokens(page)
         watched.shoot(f"{name}-{scheme}-{size}")
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        assert page.evaluate(CUT) == []
+        assert page.evaluate(SKIPPED) == []
+        for words in READ:
+            for found in page.locator(f"{words}:visible").all()[:2]:
+                assert contrast(found) >= 4.5, (name, found.inner_text())
     assert contrast_at_full_heat(page) >= 4.5
+    name, lines = page.locator(".ft-fact-value").first, page.locator(".ft-fact-more").first
+    assert name.bounding_box()["height"] < 2 * lines.bounding_box()["height"]  # type: ignore[index]
     watched.close()
 
 
 def contrast_at_full_heat(page: Page) -> float:
-    """Return the WCAG contrast of text and background on the strongest token."""
-    ratio: float = page.evaluate(
-        """() => {
-          const find = (node) => node.querySelector(".ft") ||
-            [...node.querySelectorAll("*")].map((n) => n.shadowRoot && find(n.shadowRoot)).find(Boolean);
-          const hot = [...find(document).querySelectorAll(".ft-body .ft-t")]
-            .find((token) => token.style.getPropertyValue("--heat") === "1.000");
-          const light = (color) => {
-            const canvas = document.createElement("canvas").getContext("2d");
-            canvas.fillStyle = color;
-            canvas.fillRect(0, 0, 1, 1);
-            const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map((byte) => {
-              const c = byte / 255;
-              return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
-            });
-            return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-          };
-          const style = getComputedStyle(hot);
-          const [a, b] = [light(style.color), light(style.backgroundColor)].sort((x, y) => y - x);
-          return (a + 0.05) / (b + 0.05);
-        }"""
-    )
-    return ratio
+    """Return the contrast of the strongest token."""
+    return contrast(page.locator('.ft-body .ft-t[style*="--heat: 1.000"]').first)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -219,10 +226,12 @@ def test_odd_tokens_have_a_width_and_are_found(browser: Browser, tmp_path: Path,
     start = 20
     tokens = [*original.tokens[:start], *ODD, *original.tokens[start + len(ODD) :]]
     path = tmp_path / "page.html"
-    path.write_text(render_html([replace(original, tokens=tuple(tokens))], "\u202eodd"), encoding="utf-8")
+    odd = replace(original, tokens=tuple(tokens), target_name="x" * 10_000)
+    path.write_text(render_html([odd], "\u202eodd"), encoding="utf-8")
     watched = Watched(browser)
     page = watched.page
     page.goto(path.as_uri())
+    expect(page.locator(".ft-text")).to_be_in_viewport(ratio=0.5)  # not pushed away by the target's name
     for position, shown in enumerate(ODD.values(), start):
         pieces = page.locator(f'.ft-t[data-pos="{position}"]')
         bring_into_sight(page, position)
@@ -275,6 +284,8 @@ def test_hostile_trace_loads_no_picture(browser: Browser, tmp_path: Path) -> Non
             expect(page.get_by_role("heading", name="pictures.example").first).to_be_visible()
             settle(page)
             assert page.locator("main img, section img").count() == 0
+            for badge in page.locator(".stMarkdownBadge", has_text="pictures.example").all():
+                assert badge.inner_text().endswith(bad)
         page.goto(f"{address}/why?trace={run.trace.id}&step={first.id}")
         see_tokens(page)
         watched.shoot("hostile")

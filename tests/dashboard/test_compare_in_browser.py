@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from .agent_run import Run, build_run
-from .browser import Watched
+from .browser import Watched, settle
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -25,4 +25,11 @@ def test_compare_in_every_look(browser: Browser, address: str, good_run: Run, sc
     target.first.click()
     expect(target.first).to_have_attribute("aria-checked", "true")
     expect(page.get_by_text("1 and 1 attributions").first).to_be_visible()
+    settle(page)
+    page.get_by_text("Two prompt versions").click()
+    expect(page.get_by_text("no two prompt versions").first).to_be_visible()
+    settle(page)
+    page.go_back()  # once: to the two traces, and not to the versions again
+    expect(page.get_by_text("1 and 1 attributions").first).to_be_visible()
+    assert build_run(1).trace.id in page.url
     watched.close()

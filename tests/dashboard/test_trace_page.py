@@ -21,6 +21,7 @@ def test_trace_opens_at_its_last_answer(app: AppTest, good_run: Run) -> None:
     assert [message.name for message in app.chat_message][-1] == "assistant"
     assert "There are 12 lamps left in stock." in [text.value for text in app.text]
     assert app.query_params["step"] == good_run.trace.steps[2].id
+    assert not any("prompt_ids" in one.value for one in app.json)  # Raw is sent once it is asked for
     assert link_labels(app) == ["Trajectory", "Compare", "Why this answer?"]
 
 
@@ -78,6 +79,15 @@ def test_steps_that_name_each_other_as_parents_are_still_a_tree(app: AppTest, go
         store.write_steps([replace(first, parent_id=tool.id), replace(last, parent_id=last.id)])
     open_page(app, "trace.py", trace=good_run.trace.id)
     assert [row["parent"] for row in tree(app)["steps"]] == [None, first.id, None]
+
+
+def test_a_trace_without_a_name_is_called_by_its_id(app: AppTest, good_run: Run) -> None:
+    """There is a heading to see which trace it is; a name of pages is cut."""
+    with Store(Store.default_url()) as store:
+        for name, shown in ((" ", good_run.trace.id), ("w" * 10_000, "w" * 159 + "…")):
+            store.write_trace(replace(good_run.trace, name=name))
+            open_page(app, "trace.py", trace=good_run.trace.id)
+            assert app.header[0].value == shown
 
 
 def test_failed_trace_opens_at_its_fault(app: AppTest, failed_run: Run) -> None:

@@ -46,8 +46,10 @@ def test_new_traces_appear_while_watching(browser: Browser, tmp_path: Path) -> N
         click_row(page)
         # Not the one that has come since; the address names the trace a moment before the page is another.
         expect(page).to_have_url(re.compile(f"/trace.*{build_run(2).trace.id}"))
-        page.get_by_role("link", name="Traces").click()
+        settle(page)
+        page.go_back()  # once: to the list as it was left
         see_rows(page, 2)
+        expect(page.get_by_label("Filter", exact=True)).to_have_value("text ~ sofas")
         expect(page).not_to_have_url(re.compile("trace="))
         for part in ("", "-wal", "-shm"):
             Path(f"{tmp_path / 'traces.db'}{part}").unlink(missing_ok=True)

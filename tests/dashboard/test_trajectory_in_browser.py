@@ -32,7 +32,7 @@ def test_trajectory_in_every_look(browser: Browser, tmp_path: Path, good_run: Ru
             expect(nodes).to_have_count(7)
             expect(page.locator(".sankey .band")).to_have_count(7)
             settle(page)
-            target = page.get_by_role("button", name="answer · step 3")
+            target = page.get_by_role("button", name="answer: 100.0 %")
             source = page.get_by_role("button", name="user: 25.0 %")
             boxes = [node.locator("rect").bounding_box() for node in (source, target)]
             assert boxes[0] is not None
@@ -41,6 +41,8 @@ def test_trajectory_in_every_look(browser: Browser, tmp_path: Path, good_run: Ru
             assert boxes[0]["height"] == pytest.approx(boxes[1]["height"] / 4, rel=0.05)
             width = SIZES[size][0]
             for index in range(7):
+                words = (nodes.nth(index).locator("text").text_content() or "").split()
+                assert " ".join(words[:-2]) in (nodes.nth(index).get_attribute("aria-label") or "")
                 box = nodes.nth(index).bounding_box()
                 assert box is not None
                 assert 0 <= box["x"] <= box["x"] + box["width"] <= width
