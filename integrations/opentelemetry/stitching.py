@@ -4,8 +4,9 @@ Where only the model client is instrumented, every chat is the root of its own t
 agent re-sends its history: a chat whose input begins with another chat's input and output
 continues it. Histories are compared by digests of what survives the re-sending (calls without ids,
 else words; OpenLIT's histories have words alone, and no message where there were none). Outputs lose as much:
-OpenLIT's and, streamed, OpenLLMetry's of Ollama's client have no calls, and streams that OpenInference cannot
-read leave none at all. Of several chats that end alike the latest one that nothing continues yet is taken.
+OpenLIT's and, streamed, OpenLLMetry's of Ollama's client have no calls, OpenInference's JavaScript runs them
+together, and streams that its Python cannot read leave no output at all. Of several chats that end alike the
+latest one that nothing continues yet is taken.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from itertools import islice
 from flashtrace_agent.message import Message
 
 from .dialects import detect, read_span
+from .histories import tells_calls
 from .journal import Journal
 from .messages import without_reasoning
 from .reading import Reading
@@ -90,7 +92,7 @@ def _ends(reading: Reading, digests: Sequence[str]) -> list[str]:
     output = reading.output or Message("assistant")
     words = replace(output, tool_calls=())
     ends = [_digests([said], digests[-1])[-1] for said in (output, words)]
-    if output.tool_calls:
+    if tells_calls(output):
         ends += [] if words.content else digests[-1:]
     else:
         ends.append(_LOST + (ends[-1] if words.content else digests[-1]))

@@ -56,7 +56,10 @@ def _model(span: SpanRecord) -> Reading:
     given = span.attributes
     reading = Reading("model", span.name, **_common(span))
     reading.input = _completed(_messages(given, "llm.input_messages"), given.get("input.value"))
-    output = read_output(given.get("output.value"))
+    answer = given.get("output.value")
+    output = read_output(answer)
+    if output is not None and span.status == "error" and output.message.content == answer:
+        output = None  # BeeAI says there why it failed
     flat = _messages(given, "llm.output_messages")
     reading.take(_merged(flat[0] if flat else None, output))
     invocation = mapping(given.get("llm.invocation_parameters"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import random
 from collections.abc import Sequence
 from contextlib import closing
@@ -137,11 +138,15 @@ def test_chats_without_calls_in_their_histories_are_one_run(store: Store, sink: 
 
 
 def lossy_chat(number: int, history: Sequence[Any], answer: Any, keeps: str) -> SpanRecord:
-    """Return a chat that is a trace of its own, of whose answer some of "words calls" is reported."""
-    parts = [
-        part for part in answer["parts"] if ("calls" if part["type"] == "tool_call" else "words") in keeps
-    ]
-    attributes = chat(history, {**answer, "parts": parts})
+    """Return a chat that is a trace of its own, with some of its answer: "words calls", or calls "joined"."""
+    words = [part for part in answer["parts"] if part["type"] == "text"] if "words" in keeps else []
+    calls = [part for part in answer["parts"] if part["type"] == "tool_call"]
+    if "joined" in keeps and calls:
+        together = "".join(json.dumps(call["arguments"]) for call in calls)
+        calls = [{**calls[0], "name": "look" * len(calls), "arguments": together}]
+    elif "calls" not in keeps:
+        calls = []
+    attributes = chat(history, {**answer, "parts": words + calls})
     if not keeps:
         del attributes["gen_ai.output.messages"]
     return span(number, attributes, trace=f"{number:032x}")
@@ -161,7 +166,12 @@ def chats(question: str, conversation: Sequence[Round], first: int, keeps: str) 
 
 
 @settings(deadline=None, max_examples=30)
-@given(rounds, rounds, st.sampled_from(["words calls", "words", ""]), st.randoms(use_true_random=False))
+@given(
+    rounds,
+    rounds,
+    st.sampled_from(["words calls", "words joined", "words", ""]),
+    st.randoms(use_true_random=False),
+)
 def test_chats_that_lose_their_answers_are_one_run(
     one: list[Round], other: list[Round], keeps: str, order: random.Random
 ) -> None:

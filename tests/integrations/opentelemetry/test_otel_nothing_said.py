@@ -21,6 +21,13 @@ def test_an_object_is_no_answer() -> None:
     assert reading({**written, **named}, "openinference").output is not None
 
 
+def test_a_failure_is_no_answer() -> None:
+    """BeeAI writes why a call failed where the answer would be."""
+    written = {"openinference.span.kind": "LLM", "input.value": "1?", "output.value": "ChatModelError: Lost."}
+    assert reading(written, "openinference", status="error").output is None
+    assert reading(written, "openinference").output is not None
+
+
 def test_runs_of_one_crew_have_one_name() -> None:
     """CrewAI puts an id of its own into the name of each run of an unnamed crew."""
     name = "Crew_3d0dd5b4-70a6-4e36-b7e4-b5fce8282758.kickoff"
