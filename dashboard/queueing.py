@@ -14,7 +14,6 @@ import streamlit as st
 
 from flashtrace_agent.attribution import Attribution
 from flashtrace_agent.store import JobState
-from flashtrace_agent.store.attributions import asked_hops
 from flashtrace_agent.store.job_requests import job_id
 from flashtrace_agent.trace import Step
 
@@ -71,7 +70,7 @@ def request_check(step: Step, attribution: Attribution) -> None:
         step.id,
         [attribution.target_name],
         method=attribution.method,
-        hops=asked_hops(attribution),
+        hops=attribution.asked_hops,
         priority=PRIORITY,
         check=True,
     )
@@ -84,7 +83,7 @@ def find_check(step: Step, attribution: Attribution) -> JobState | None:
         step.id,
         [attribution.target_name],
         method=attribution.method,
-        hops=asked_hops(attribution),
+        hops=attribution.asked_hops,
         check=True,
     )
     return next((job for job in open_store().jobs.of_step(step.id) if job.id == wanted), None)

@@ -60,6 +60,12 @@ class Annotation:
                 f"{MAX_NOTE}."
             )
 
+    def __str__(self) -> str:
+        """Return what is said, on one line: the span, the label, the score and the note."""
+        span = "" if self.span is None else f"tokens {self.span}"
+        score = "" if self.score is None else f"{self.score:g}"
+        return " · ".join(part for part in (span, self.label, score, self.note) if part)
+
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dict; `from_dict` undoes it."""
         return {

@@ -98,6 +98,12 @@ class Attribution:
         """The attributed tokens as text, spans joined by an ellipsis."""
         return " … ".join("".join(self.tokens[span.start : span.end]) for span in self.target)
 
+    @property
+    def asked_hops(self) -> int:
+        """The hops asked for, or as many as followed hop 0 where that is not recorded."""
+        asked = self.settings.get("hops")
+        return asked if isinstance(asked, int) else max(len(self.hops) - 1, 0)
+
     def top(self, k: int = 10) -> list[TokenScore]:
         """Return the `k` source tokens with the highest scores, highest first."""
         order = np.argsort(-self.scores, kind="stable")[: max(k, 0)]

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .attribution import Attribution
+from .trace import Fidelity
 
 SIMILAR = 0.6
 """Ratio of `difflib.SequenceMatcher` from which two lines are the same line, changed."""
@@ -148,12 +149,11 @@ def _compare(target: str, a: Sequence[Attribution], b: Sequence[Attribution]) ->
 
 
 def _side(attributions: Sequence[Attribution]) -> Side:
-    order = ("approximate", "rendered", "exact")
     return Side(
         len(attributions),
         tuple(sorted({one.model for one in attributions})),
         tuple(sorted({one.method for one in attributions})),
-        min((one.fidelity for one in attributions), key=order.index),
+        str(Fidelity.weakest(one.fidelity for one in attributions)),
     )
 
 

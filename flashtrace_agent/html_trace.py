@@ -145,9 +145,4 @@ def _sources(found: Sequence[Attribution]) -> Iterator[str]:
 
 def _remarks(annotations: Sequence[Annotation]) -> Iterator[str]:
     for each in annotations:
-        score = [] if each.score is None else [f"{each.score:g}"]
-        place = [] if each.span is None else [f"tokens {each.span}"]
-        said = " · ".join(
-            [*place, *([each.label] if each.label else []), *score, *([each.note] if each.note else [])]
-        )
-        yield f"<p>{markup(each.who)}: {markup(said)}</p>"
+        yield f"<p>{markup(each.who)}: {markup(str(each))}</p>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -26,6 +27,11 @@ class Fidelity(StrEnum):
     """Re-rendered with the chat template, and the count agrees with the reported one."""
     APPROXIMATE = "approximate"
     """Text only, or attributed with a stand-in model."""
+
+    @classmethod
+    def weakest(cls, found: Iterable[str]) -> Fidelity:
+        """Return the one that comes last in this order."""
+        return max(map(cls, found), key=list(cls).index)
 
 
 @dataclass(slots=True)

@@ -54,7 +54,7 @@ def write_attribution_row(
         "step_id": step_id,
         "target_name": attribution.target_name,
         "method": attribution.method,
-        "hop_count": asked_hops(attribution),
+        "hop_count": attribution.asked_hops,
         "model": attribution.model,
         "fidelity": str(attribution.fidelity),
         "target": _pairs(attribution.target),
@@ -136,7 +136,7 @@ def summarize(attribution: Attribution) -> dict[str, Any]:
     return {
         "target": attribution.target_name or ",".join(str(span) for span in attribution.target),
         "method": attribution.method,
-        "hops": asked_hops(attribution),
+        "hops": attribution.asked_hops,
         "segments": [
             {"name": name, "share": round(share, 4)}
             for name, share in attribution.by_segment()
@@ -160,12 +160,6 @@ def require_finite(attribution: Attribution) -> None:
         )
 
 
-def asked_hops(attribution: Attribution) -> int:
-    """Return the hops asked for, or as many as followed hop 0 where that is not recorded."""
-    asked = attribution.settings.get("hops")
-    return asked if isinstance(asked, int) else max(len(attribution.hops) - 1, 0)
-
-
 def attribution_id(step_id: str, attribution: Attribution) -> str:
     """Return the id under which this attribution replaces an earlier one."""
     key = compact_json(
@@ -174,7 +168,7 @@ def attribution_id(step_id: str, attribution: Attribution) -> str:
             _pairs(attribution.target),
             _pairs(attribution.through),
             attribution.method,
-            asked_hops(attribution),
+            attribution.asked_hops,
         ]
     )
     return hashlib.blake2b(key.encode(), digest_size=16).hexdigest()

@@ -15,10 +15,12 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Connection, bindparam, text
 
+from flashtrace_agent.trace import Fidelity
+
 from .chains import batches
 from .column_types import Name, UtcTime, indexable
 
-FIDELITY_ORDER = ("approximate", "rendered", "exact")
+FIDELITY_ORDER = tuple(map(str, reversed(Fidelity)))
 """Lowest first."""
 
 _RANK = " ".join(f"WHEN '{name}' THEN {rank}" for rank, name in enumerate(FIDELITY_ORDER))

@@ -89,10 +89,8 @@ def _new_messages_after(trace: Trace, step: Step) -> list[Any]:
 
 
 def _remark(annotation: Annotation) -> Text:
-    score = "" if annotation.score is None else f"{annotation.score:g}"
-    span = "" if annotation.span is None else f"tokens {annotation.span}"
-    said = " · ".join(part for part in (span, annotation.label, score, annotation.note) if part)
-    return Text.assemble((f"{one_line(annotation.who, 40)}: ", "magenta"), one_line(said, _TEXT_LIMIT))
+    said = one_line(str(annotation), _TEXT_LIMIT)
+    return Text.assemble((f"{one_line(annotation.who, 40)}: ", "magenta"), said)
 
 
 def _heading(trace: Trace) -> Text:

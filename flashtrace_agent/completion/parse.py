@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from . import deepseek, hermes, llama, pythonic, react, tagged_list, tagged_parameters
-from .pieces import Completion, InvalidCall, ParsedArgument, ParsedCall
+from .pieces import Completion, InvalidCall, ParsedArgument, ParsedCall, trim
 
 __all__ = ["Completion", "InvalidCall", "ParsedArgument", "ParsedCall", "parse_completion"]
 
@@ -93,9 +93,9 @@ def parse_completion(text: str, *, in_reasoning: bool = False, text_agent: bool 
     for position, stop in ((0, before), (after, end)):
         pieces = _scan(text, position, stop)
         for piece in pieces:
-            answer.append(_trim(text, position, piece.start))
+            answer.append(trim(text, position, piece.start))
             position = piece.end
-        answer.append(_trim(text, position, stop))
+        answer.append(trim(text, position, stop))
         found += pieces
     answer_ranges = tuple((start, stop) for start, stop in answer if start < stop)
     return Completion(
@@ -143,7 +143,7 @@ def _split_reasoning(
 ) -> tuple[tuple[int, int] | None, tuple[int, int]]:
     """Return the reasoning's range, if any, and the same with its tags and surroundings."""
     opening_tag, closing_tag = _think_tags(text)
-    first, _ = _trim(text, 0, end)
+    first, _ = trim(text, 0, end)
     start = first + len(opening_tag) if text.startswith(opening_tag, first, end) else first
     outer = 0
     close = text.find(closing_tag, start, end)
@@ -155,7 +155,7 @@ def _split_reasoning(
         opening = text.find(opening_tag, 0, close)
         if opening >= 0:
             outer, start = opening, opening + len(opening_tag)
-    reasoning = _trim(text, start, close if close >= 0 else end)
+    reasoning = trim(text, start, close if close >= 0 else end)
     rest = close + len(closing_tag) if close >= 0 else end
     return (reasoning if reasoning[0] < reasoning[1] else None), (outer, rest)
 
@@ -170,10 +170,3 @@ def _in_a_call(text: str, position: int, end: int) -> bool:
     return any(
         isinstance(piece, ParsedCall) and piece.start <= position < piece.end for piece in _scan(text, 0, end)
     )
-
-
-def _trim(text: str, start: int, end: int) -> tuple[int, int]:
-    """Shrink a range to exclude whitespace at its edges."""
-    part = text[start:end]
-    start += len(part) - len(part.lstrip())
-    return start, start + len(part.strip())

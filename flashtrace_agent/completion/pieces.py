@@ -90,3 +90,10 @@ class Completion:
     answer_ranges: tuple[tuple[int, int], ...]
     calls: tuple[ParsedCall, ...]
     invalid_calls: tuple[InvalidCall, ...]
+
+
+def trim(text: str, start: int, end: int) -> tuple[int, int]:
+    """Shrink a range of a text to exclude white space at its edges."""
+    part = text[start:end]
+    start += len(part) - len(part.lstrip())
+    return start, start + len(part.strip())

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .json_spans import JsonError, Located, read_members, skip_space
-from .pieces import Completion, InvalidCall, ParsedArgument, ParsedCall
+from .pieces import Completion, InvalidCall, ParsedArgument, ParsedCall, trim
 
 Kind = Literal["thought", "action", "input", "observation", "answer"]
 Range = tuple[int, int]
@@ -77,7 +77,7 @@ def read(text: str, start: int, end: int) -> Completion | None:
     sections = [each for each in sections if each.label < cut]
     calls, answers = _acts(text, sections, cut)
     if not calls and not answers:
-        blob = _blob(text, *_trim(text, start, cut))
+        blob = _blob(text, *trim(text, start, cut))
         if blob is not None:
             fence = text.rfind("```", start, blob[0][0])
             _take(blob, text, fence if fence >= 0 else text.rindex("{", start, blob[0][0]), calls, answers)
@@ -149,7 +149,7 @@ def sections_of(text: str, start: int, end: int) -> list[Section]:
             continue
         following = _LABEL.search(text, _after_value(text, match.end(), end, kind), end)
         stop = following.start() if following and kind != "answer" else end
-        first, last = _trim(text, match.end(), stop)
+        first, last = trim(text, match.end(), stop)
         found.append(Section(kind, match.start(), first, max(first, last)))
         position = stop
         if kind == "answer":
@@ -166,7 +166,7 @@ def _kind(match: re.Match[str]) -> Kind:
 def _after_value(text: str, start: int, end: int, kind: Kind) -> int:
     """Return where to look for the next label: behind the JSON object an action or input begins with."""
     if kind in ("action", "input"):
-        first, _ = _unfenced(text, *_trim(text, start, end))
+        first, _ = _unfenced(text, *trim(text, start, end))
         try:
             return _members(text, first, end)[1]
         except JsonError:
@@ -222,7 +222,7 @@ def _take(
     name, given = found
     inner = given.inner if isinstance(given, Located) else given
     if text[slice(*name)].strip().lower() in _FINISH:
-        answers.append(_trim(text, *inner))
+        answers.append(trim(text, *inner))
         return
     arguments = _arguments(text, given)
     end = max(inner[1], given.end if isinstance(given, Located) else 0, name[1])
@@ -285,9 +285,9 @@ def _thought(text: str, sections: list[Section], start: int, stop: int) -> Range
     labels = [each for each in sections if each.kind == "thought" and each.label < stop]
     first = labels[0].start if labels and not text[start : labels[0].label].strip(" \t\n`") else start
     acts = [each.label for each in sections if each.kind != "thought"]
-    span = _trim(text, first, max(first, min([stop, *acts])))
+    span = trim(text, first, max(first, min([stop, *acts])))
     while text[slice(*span)].endswith("```") or text[slice(*span)].endswith("```json"):
-        span = _trim(text, span[0], text.rindex("```", *span))
+        span = trim(text, span[0], text.rindex("```", *span))
     return span if span[0] < span[1] else None
 
 
@@ -315,10 +315,4 @@ def _unfenced(text: str, start: int, end: int) -> Range:
         start = opening.end()
     if text.endswith("```", start, end):
         end -= 3
-    return _trim(text, start, max(start, end))
-
-
-def _trim(text: str, start: int, end: int) -> Range:
-    part = text[start:end]
-    start += len(part) - len(part.lstrip())
-    return start, start + len(part.strip())
+    return trim(text, start, max(start, end))

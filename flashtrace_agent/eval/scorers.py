@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -108,11 +107,9 @@ class Random(Scorer):
         return rng.random(len(example.ids))
 
 
-class _Registry:
-    """Peers by name; the reference package is imported only when asked for."""
-
-    peers: ClassVar[dict[str, type[Scorer]]] = {peer.name: peer for peer in (AttentionMean, Random)}
-    reference: ClassVar[tuple[str, ...]] = ("flashtrace-0.1.1", "flashtrace-0.1.1:span")
+_PEERS: dict[str, type[Scorer]] = {peer.name: peer for peer in (AttentionMean, Random)}
+_REFERENCES = ("flashtrace-0.1.1", "flashtrace-0.1.1:span")
+"""Imported only when asked for."""
 
 
 def scorer_names() -> list[str]:
@@ -120,8 +117,8 @@ def scorer_names() -> list[str]:
     return [
         *METHODS,
         *(f"{method}:generation" for method in METHODS),
-        *_Registry.reference,
-        *_Registry.peers,
+        *_REFERENCES,
+        *_PEERS,
     ]
 
 
@@ -133,9 +130,9 @@ def scorer_named(name: str) -> Scorer:
     """
     if name in METHODS:
         return MethodScorer(name)
-    if name in _Registry.peers:
-        return _Registry.peers[name]()
-    if name in _Registry.reference:
+    if name in _PEERS:
+        return _PEERS[name]()
+    if name in _REFERENCES:
         from .reference import ReferencePackage
 
         return ReferencePackage(name, span=name.endswith(":span"))

@@ -85,7 +85,6 @@ def build_trajectory(
     for earlier in reversed(trace.steps[: order.index(step.id)]):
         if earlier.id in walk.waiting:
             walk.visit(earlier, smallest)
-    fidelity = max((Fidelity(found.fidelity) for found in walk.attributed.values()), key=list(Fidelity).index)
     return Trajectory(
         trace_id=trace.id,
         step_id=step.id,
@@ -95,9 +94,9 @@ def build_trajectory(
         edges=walk.drafts.edges(),
         steps=tuple(walk.attributed),
         method=first.method,
-        hops=int(first.settings.get("hops", max(len(first.hops) - 1, 0))),
+        hops=first.asked_hops,
         model=first.model,
-        fidelity=str(fidelity),
+        fidelity=str(Fidelity.weakest(found.fidelity for found in walk.attributed.values())),
     )
 
 

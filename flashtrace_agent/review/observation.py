@@ -131,16 +131,9 @@ def observe(trace: Trace, step: Step, attributions: Sequence[Attribution]) -> Ob
         targets=tuple(targets),
         model=first.model or step.model or "",
         method=first.method,
-        hops=settings_of(first)[1],
+        hops=first.asked_hops,
         fidelity=str(first.fidelity),
     )
-
-
-def settings_of(attribution: Attribution) -> tuple[str, int]:
-    """Return method and hops asked for; shares of different settings are never mixed."""
-    asked = attribution.settings.get("hops")
-    hops = asked if isinstance(asked, int) else max(len(attribution.hops) - 1, 0)
-    return attribution.method, hops
 
 
 def _role(attribution: Attribution) -> tuple[Kind, int | None] | None:

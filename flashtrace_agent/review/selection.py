@@ -15,7 +15,7 @@ from typing import NamedTuple
 from flashtrace_agent.attribution import Attribution
 from flashtrace_agent.trace import Step, Trace
 
-from .observation import Observation, observe, settings_of
+from .observation import Observation, observe
 
 
 class GroupKey(NamedTuple):
@@ -88,9 +88,9 @@ def select(
 
 
 def _by_settings(trace: Trace, step: Step, attributions: Sequence[Attribution]) -> list[Observation]:
-    sets: dict[tuple[str, tuple[str, int]], list[Attribution]] = {}
+    sets: dict[tuple[str, str, int], list[Attribution]] = {}
     for one in attributions:
-        sets.setdefault((one.model, settings_of(one)), []).append(one)
+        sets.setdefault((one.model, one.method, one.asked_hops), []).append(one)
     found = [observe(trace, step, members) for members in sets.values()]
     return [one for one in found if one is not None]
 
