@@ -100,7 +100,7 @@ def _summary(result: Any) -> dict[str, Any]:
         "target": result.target_name,
         "text": result.target_text,
         "method": result.method,
-        "hops": len(result.hops) - 1,
+        "hops": result.asked_hops,
         "fidelity": result.fidelity,
         "check": result.checked.to_dict() if result.checked else None,
         "segments": [share._asdict() for share in result.by_segment() if share.share > 0],

@@ -98,6 +98,18 @@ def test_each_step_of_a_trace_is_attributed_by_its_own_model(
     assert set(loaded) == {None, "m0", "m2"}
 
 
+def test_the_hops_asked_for_are_told(
+    run: Run, trace: Trace, explained: list[str], store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever number of passes the method keeps: the walk has two."""
+    with Store(store_url) as store:
+        (known,) = store.get_attributions(trace.steps[0].id)
+    found = [replace(known, settings={"hops": 3})]
+    monkeypatch.setattr("flashtrace_agent.explain.explain_step", lambda *_, **__: found)
+    told = json.loads(run("attribute", trace.id, "--step", "1", "--hops", "3", "--json").stdout)
+    assert told[0]["hops"] == 3
+
+
 def test_steps_that_are_deleted_meanwhile_cost_no_other(
     run: Run, steps: list[Step], explained: list[str], store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
