@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .families import Family
 from .forward import PREFILL_CHUNK, observe_forward
-from .layers import LayerCapture, LayerObserver
+from .layers import LayerCapture, LayerObserver, check_finite
 
 
 @dataclass(slots=True)
@@ -81,8 +81,7 @@ class Recorder(LayerObserver):
         for index in range(len(self._parts)):
             layers.append(_joined(self._parts[index], n_tokens))
             self._parts[index] = _Parts()  # else every row would be held twice
-        for index, layer in enumerate(layers):
-            layer.check_finite(index)
+        check_finite(list(enumerate(layer.is_finite() for layer in layers)))
         return Capture(layers, self.rows[self.rows < n_tokens], n_tokens)
 
 

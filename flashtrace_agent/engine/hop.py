@@ -36,16 +36,18 @@ def hop_totals(model: nn.Module, family: Family, capture: Capture, weights: Tens
     Returns:
         float64 (M, N) on the CPU. A target whose weights are all zero gets zeros.
     """
-    totals = torch.zeros(weights.shape[0], capture.n_tokens, dtype=torch.float64)
+    device = capture.layers[0].key.device
+    totals = torch.zeros(weights.shape[0], capture.n_tokens, dtype=torch.float64, device=device)
     # Rows nobody weights cost nothing; weights are scaled so that float32 sums stay well inside range.
     used = torch.nonzero(weights.sum(dim=0) > 0).flatten()
     sums = weights.sum(dim=1, keepdim=True).double()
     scaled = torch.where(sums > 0, weights.double() / sums.clamp_min(1e-300), 0.0).float()[:, used]  # (M, R')
     if not len(used):
-        return totals
+        return totals.cpu()
     for layer, module in zip(capture.layers, family.layers(model), strict=True):
-        totals += _affordable_scores(layer, capture.rows, used, scaled, family, module)
-    return totals
+        # Nothing is read back before the last layer, so that a GPU never waits for Python.
+        totals += _affordable_scores(layer, capture.rows, used, scaled, family, module).to(device)
+    return totals.cpu()
 
 
 def _affordable_scores(
@@ -56,13 +58,13 @@ def _affordable_scores(
     family: Family,
     module: nn.Module,
 ) -> Tensor:
-    """Return `_layer_scores` on the CPU, of half the targets at a time where memory is short.
+    """Return `_layer_scores`, of half the targets at a time where memory is short.
 
     Raises:
         SequenceError: if the memory does not hold one target's.
     """
     try:
-        return _layer_scores(layer, rows, used, weights, family, module).cpu()
+        return _layer_scores(layer, rows, used, weights, family, module)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -99,7 +101,7 @@ def _layer_scores(
         mixed = _mix(sums[index], value)  # (H, d_h)
         attended = torch.einsum("hde,he->d", projection.weight, mixed)
         residual = target[index] - attended - weights[index].sum() * projection.offset  # (d,), r
-        near = token_proximity(sums[index], value, projection.weight, projection.norms, target[index])  # (N,)
+        near = token_proximity(sums[index], value, projection, target[index])  # (N,)
         kept = residual_proximity(residual, target[index])  # scalar
         total = near.sum() + kept
         scores[index] = torch.where(total > 0, near / total.clamp_min(1e-300), 0.0)

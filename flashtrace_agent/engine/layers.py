@@ -14,7 +14,7 @@ attention is not needed: it is m without what attention brought, which is recomp
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -55,13 +55,24 @@ class LayerCapture:
     softcap: float | None
     log_sums: Tensor | None = None
 
-    def check_finite(self, index: int) -> None:
-        """Refuse activations that mean nothing; `index` is the layer's.
+    def is_finite(self) -> Tensor:
+        """Return whether no activation is NaN or infinite, a bool scalar on the layer's device."""
+        held = (self.query, self.key, self.value, self.state)
+        return torch.stack([tensor.isfinite().all() for tensor in held]).all()
 
-        Raises:
-            SequenceError: if one is NaN or infinite.
-        """
-        if not all(bool(t.isfinite().all()) for t in (self.query, self.key, self.value, self.state)):
+
+def check_finite(layers: Iterable[tuple[int, Tensor]]) -> None:
+    """Refuse activations that mean nothing.
+
+    Args:
+        layers: numbers of layers with what `LayerCapture.is_finite` gave for them. They are read when
+            all layers have run, so that a GPU need not stop after each.
+
+    Raises:
+        SequenceError: if a layer's activations are not all finite.
+    """
+    for index, is_finite in layers:
+        if not is_finite:
             raise SequenceError(
                 f"Layer {index} produced NaN or infinite activations; load the model in bfloat16 or float32, "
                 "or look for damaged weights."

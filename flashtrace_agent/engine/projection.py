@@ -17,15 +17,20 @@ from .layers import LayerCapture, norm_epsilon
 class Projection:
     """A layer's output projection, made dense for the time of one layer.
 
-    weight: float32 (H, d, d_h); norms: float32 (H, d); offset: float32 (d,), what a row's
-    attention output holds whatever it attends to (value bias through W_O, output bias).
-    value_bias: float32 (H_kv, 1, d_h) or None.
+    Attributes:
+        weight: float32 (H, d, d_h).
+        norms: float32 (H, d), of the weight's rows.
+        offset: float32 (d,), what a row's attention output holds whatever it attends to (value bias
+            through W_O, output bias).
+        value_bias: float32 (H_kv, 1, d_h) or None.
+        dtype: in which weight and unbiased values lose nothing; half precision where it can be.
     """
 
     weight: Tensor
     norms: Tensor
     offset: Tensor
     value_bias: Tensor | None
+    dtype: torch.dtype
 
 
 def dense_projection(layer: LayerCapture, family: Family, module: nn.Module) -> Projection:
@@ -35,7 +40,8 @@ def dense_projection(layer: LayerCapture, family: Family, module: nn.Module) -> 
     value_width = layer.value.shape[2]
     device = layer.key.device
     out = family.output_projection(module)
-    flat = dense_weight(out, heads * value_width, device)  # (d, H·d_h)
+    stored = dense_weight(out, heads * value_width, device)  # (d, H·d_h)
+    flat, dtype = stored.float(), stored.dtype
     offset = torch.zeros(flat.shape[0], device=device)
     bias = bias_of(out)
     if bias is not None:
@@ -49,8 +55,10 @@ def dense_projection(layer: LayerCapture, family: Family, module: nn.Module) -> 
     if norm is not None:
         gain = _norm_gain(norm, flat.shape[0], device)  # (d,)
         flat, offset = _as_kept(gain[:, None] * flat, layer), gain * offset
+        dtype = layer.value.dtype
     weight = flat.view(flat.shape[0], heads, value_width).transpose(0, 1).contiguous()  # (H, d, d_h)
-    return Projection(weight, weight.norm(dim=-1), offset, shaped_bias)
+    narrow = dtype == layer.value.dtype and dtype in (torch.bfloat16, torch.float16)
+    return Projection(weight, weight.norm(dim=-1), offset, shaped_bias, dtype if narrow else torch.float32)
 
 
 def unbiased_value(layer: LayerCapture, projection: Projection) -> Tensor:

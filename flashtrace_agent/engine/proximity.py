@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from .kernels import kernels_serve
+from .projection import Projection
 
 _SLACK = 1.0 + 1e-4
 """Widens the bound, so that its own rounding cannot drop a dimension that counts."""
@@ -28,22 +29,20 @@ _MAX_ELEMENTS = {"cpu": 1 << 19, "cuda": 1 << 27}
 """float32 elements of one block's product over all heads; on the CPU it should stay in cache."""
 
 
-def token_proximity(
-    column_sums: Tensor, value: Tensor, weight: Tensor, weight_norms: Tensor, target: Tensor
-) -> Tensor:
+def token_proximity(column_sums: Tensor, value: Tensor, projection: Projection, target: Tensor) -> Tensor:
     """Return Σ_h prox(z_j^h, y) for every token j.
 
     Args:
         column_sums: float32 (H, N), s ≥ 0.
         value: float32 (H_kv, N, d_h), without bias.
-        weight: float32 (H, d, d_h), W_O by head.
-        weight_norms: float32 (H, d), ‖W_O^h[d, :]‖₂.
+        projection: W_O by head.
         target: float32 (d,), y.
 
     Returns:
         float64 (N,).
     """
     heads, n_tokens = column_sums.shape
+    weight = projection.weight  # (H, d, d_h)
     groups = heads // value.shape[0]
     sign = _sign(target)  # (d,)
     size = target.abs()  # (d,)
@@ -57,17 +56,17 @@ def token_proximity(
 
     # Largest reach first; dimensions that are easiest to exceed first.
     reach, order = reach.sort(dim=1, descending=True)  # (H, N)
-    needed = (size / weight_norms.clamp_min(torch.finfo(torch.float32).tiny)).double()
+    needed = (size / projection.norms.clamp_min(torch.finfo(torch.float32).tiny)).double()
     needed, dimension = needed.sort(dim=1)  # (H, d)
     reach = reach.double() * _SLACK
     sums = column_sums.gather(1, order)  # (H, N)
-    arguments = (value, weight, sums, order, reach, dimension, needed, target)
+    ranked = (sums, order, reach, dimension, needed, target)
     if kernels_serve(target.device):
         from .kernels.excess import sorted_excess
 
-        excess = sorted_excess(*arguments)
+        excess = sorted_excess(value.to(projection.dtype), weight.to(projection.dtype), *ranked)
     else:
-        excess = _sorted_excess(*arguments)
+        excess = _sorted_excess(value, weight, *ranked)
     prox = linear.gather(1, order) - 2.0 * excess  # (H, N) in sorted order
     prox = prox.clamp_min(0.0).double()
     return torch.zeros(n_tokens, dtype=torch.float64, device=target.device).index_add(

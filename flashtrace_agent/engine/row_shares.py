@@ -26,8 +26,8 @@ from .attention_tiles import AttentionTile, attention_tiles
 from .capture import Capture
 from .families import Family
 from .forward import observe_forward
-from .kernels import kernels_serve, narrowed
-from .layers import LayerCapture, LayerObserver
+from .kernels import kernels_serve
+from .layers import LayerCapture, LayerObserver, check_finite
 from .memory import is_out_of_memory, release_memory
 from .projection import Projection, dense_projection, unbiased_value
 
@@ -69,6 +69,7 @@ def forward_row_shares(
     """
     n_tokens = len(input_ids)
     adder = observe_forward(model, family, input_ids, lambda: _Adder(family, model, rows, n_tokens), chunk)
+    check_finite(adder.finite)
     assert adder.shares is not None
     return _scaled(adder.shares)
 
@@ -81,6 +82,7 @@ class _Adder(LayerObserver):
         self._layers = family.layers(model)
         self._n_tokens = n_tokens
         self.shares: Tensor | None = None
+        self.finite: list[tuple[int, Tensor]] = []
 
     def on_layer(self, index: int, layer: LayerCapture) -> None:
         """Add what the rows of this chunk have from all tokens so far; see `LayerObserver.on_layer`."""
@@ -89,7 +91,7 @@ class _Adder(LayerObserver):
         rows = self.rows[self.here]
         if not len(rows):
             return
-        layer.check_finite(index)
+        self.finite.append((index, layer.is_finite()))
         projection = dense_projection(layer, self.family, self._layers[index])
         shares = self.shares[self.here, : layer.key.shape[1]]
         _add_layer(
@@ -138,7 +140,7 @@ def _layer_shares(layer: LayerCapture, projection: Projection, rows: Tensor, use
         from .kernels.attention import KernelRows
         from .kernels.row_attention import KernelTile
 
-        value, flat = narrowed(value, flat)
+        value, flat = value.to(projection.dtype), flat.to(projection.dtype)
         tiles = [KernelTile(KernelRows.of(layer, rows, used))]
     else:
         tiles = attention_tiles(layer, layer.query[:, used], rows[used])

@@ -22,17 +22,18 @@ _POINTERS = {
 }  # fmt: skip
 _DATA = {"q", "k", "value", "weight", "directions"}
 _KERNELS = (
-    attention._log_sums_kernel,
-    column_sums._column_sums_kernel,
-    excess._excess_kernel,
-    row_attention._along_kernel,
+    (attention._log_sums_kernel, 1),
+    (column_sums._column_sums_kernel, 1),
+    (column_sums._column_sums_kernel, column_sums._TARGETS),
+    (excess._excess_kernel, 1),
+    (row_attention._along_kernel, 1),
 )
 
 
-def _compile(kernel: Any, dtype: torch.dtype, head_dim: int, capability: int) -> dict[str, Any]:
+def _compile(kernel: Any, targets: int, dtype: torch.dtype, head_dim: int, capability: int) -> dict[str, Any]:
     data = {torch.bfloat16: "*bf16", torch.float32: "*fp32"}[dtype]
     side, depth = tile_of(head_dim, dtype)
-    constants = {"GROUPS": 4, "HAS_CAP": True, "WIDEN": False, "DEPTH": depth, "TARGETS": 16}
+    constants = {"GROUPS": 4, "HAS_CAP": True, "WIDEN": False, "DEPTH": depth, "TARGETS": targets}
     constants |= dict.fromkeys(("ROWS", "KEYS", "TOKENS", "DIMENSIONS"), side)
     signature = {}
     for name in kernel.arg_names:
@@ -68,4 +69,4 @@ if __name__ == "__main__":
         (torch.bfloat16, 256, 90),
         (torch.float32, 128, 80),
     ]
-    print(json.dumps([_compile(kernel, *case) for case in cases for kernel in _KERNELS]))  # noqa: T201
+    print(json.dumps([_compile(*kernel, *case) for case in cases for kernel in _KERNELS]))  # noqa: T201

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from flashtrace_agent.engine.column_sums import weighted_column_sums
 from flashtrace_agent.engine.layers import LayerCapture
+from flashtrace_agent.engine.projection import Projection
 from flashtrace_agent.engine.proximity import residual_proximity, token_proximity
 
 seeds = st.integers(0, 2**32 - 1)
@@ -15,6 +16,10 @@ seeds = st.integers(0, 2**32 - 1)
 
 def normal(generator: torch.Generator, *shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=generator)
+
+
+def _projection(weight: torch.Tensor) -> Projection:
+    return Projection(weight, weight.norm(dim=-1), torch.zeros(weight.shape[1]), None, torch.float32)
 
 
 @settings(deadline=None, max_examples=60)
@@ -31,7 +36,7 @@ def test_pruned_proximity_equals_the_two_norms(seed: int, kv_heads: int, groups:
     weight = normal(g, heads, d, width)
     target = normal(g, d) * 10.0 ** torch.randint(-2, 3, (d,), generator=g)
     target[torch.rand(d, generator=g) < 0.2] = 0.0
-    ours = token_proximity(sums, value, weight, weight.norm(dim=-1), target)
+    ours = token_proximity(sums, value, _projection(weight), target)
 
     y = target.double()
     v = value.double().repeat_interleave(groups, dim=0)
@@ -85,10 +90,10 @@ def test_proximity_ratios_do_not_change_with_the_targets_scale(seed: int, scale:
     g = torch.Generator().manual_seed(seed)
     sums, value, weight = torch.rand(2, 9, generator=g), normal(g, 1, 9, 4), normal(g, 2, 7, 4)
     target, residual = normal(g, 7), normal(g, 7)
-    norms = weight.norm(dim=-1)
+    projection = _projection(weight)
 
     def share(factor: float) -> torch.Tensor:
-        near = token_proximity(sums * factor, value, weight, norms, target * factor)
+        near = token_proximity(sums * factor, value, projection, target * factor)
         return near / (near.sum() + residual_proximity(residual * factor, target * factor) + 1e-30)
 
     torch.testing.assert_close(share(scale), share(1.0), rtol=1e-3, atol=1e-5)

@@ -24,6 +24,7 @@ from flashtrace_agent.engine.kernels.attention import KernelRows  # noqa: E402
 from flashtrace_agent.engine.kernels.excess import sorted_excess  # noqa: E402
 from flashtrace_agent.engine.kernels.row_attention import KernelTile  # noqa: E402
 from flashtrace_agent.engine.layers import LayerCapture  # noqa: E402
+from flashtrace_agent.engine.projection import Projection  # noqa: E402
 
 from . import oracle  # noqa: E402
 from .test_against_oracle import ANSWER, REASONING, N, assert_totals_agree, token_ids  # noqa: E402
@@ -60,7 +61,8 @@ def _layer(
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize(("window", "softcap"), VIEWS)
 @pytest.mark.parametrize(
-    ("n", "kv_heads", "groups", "head_dim", "targets"), [(150, 2, 2, 24, 3), (65, 1, 3, 64, 17)]
+    ("n", "kv_heads", "groups", "head_dim", "targets"),
+    [(150, 2, 2, 24, 3), (65, 1, 3, 64, 17), (150, 2, 2, 24, 1)],
 )
 def test_column_sums(
     dtype: torch.dtype, window: int | None, softcap: float | None,
@@ -120,8 +122,10 @@ def test_proximity(
     weight = torch.randn(heads, d, head_dim, generator=g).to(dtype).float()
     target = torch.randn(d, generator=g) * 10.0 ** torch.randint(-2, 3, (d,), generator=g)
     target[::7] = 0.0
-    arguments = [tensor.to(DEVICE) for tensor in (sums, value, weight, weight.norm(dim=-1), target)]
-    expected = _in_torch(monkeypatch, arguments)
+    sums, value, weight, target = (tensor.to(DEVICE) for tensor in (sums, value, weight, target))
+    projection = Projection(weight, weight.norm(dim=-1), torch.zeros(d, device=DEVICE), None, dtype)
+    monkeypatch.setattr(proximity, "kernels_serve", lambda device: False)
+    expected = proximity.token_proximity(sums, value, projection, target)
     calls: list[int] = []
 
     def counted(*inner: torch.Tensor) -> torch.Tensor:
@@ -130,14 +134,9 @@ def test_proximity(
 
     monkeypatch.setattr("flashtrace_agent.engine.kernels.excess.sorted_excess", counted)
     monkeypatch.setattr(proximity, "kernels_serve", lambda device: True)
-    ours = proximity.token_proximity(*arguments)
+    ours = proximity.token_proximity(sums, value, projection, target)
     assert calls
     torch.testing.assert_close(ours, expected, rtol=1e-4, atol=2e-5 * float(expected.max()))
-
-
-def _in_torch(monkeypatch: pytest.MonkeyPatch, arguments: list[torch.Tensor]) -> torch.Tensor:
-    monkeypatch.setattr(proximity, "kernels_serve", lambda device: False)
-    return proximity.token_proximity(*arguments)
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -90,7 +90,7 @@ def bias_of(module: nn.Module) -> Tensor | None:
 
 @torch.no_grad()
 def dense_weight(module: nn.Module, in_features: int, device: torch.device) -> Tensor:
-    """Return a projection's weight as float32 (out, in), however it is stored.
+    """Return a projection's weight (out, in) as floats, however it is stored.
 
     A plain `nn.Linear` is read directly. Anything else (quantized, offloaded, wrapped) is asked:
     the identity matrix goes through it, so no storage format has to be known.
@@ -99,12 +99,12 @@ def dense_weight(module: nn.Module, in_features: int, device: torch.device) -> T
     dtype = torch.float32 if device.type == "cpu" else torch.float16
     if isinstance(weight, Tensor) and weight.dtype in _WIDE:
         if type(weight) is nn.Parameter and type(module) is nn.Linear and weight.device.type != "meta":
-            return weight.detach().to(device=device, dtype=torch.float32)
+            return weight.detach().to(device)
         dtype = weight.dtype
     identity = torch.eye(in_features, device=device, dtype=dtype)
-    rows: Tensor = module(identity).to(torch.float32)  # (in, out), plus the bias on every row
+    rows: Tensor = module(identity)  # (in, out), plus the bias on every row
     bias = bias_of(module)
     if bias is not None:
-        rows = rows - bias.to(device=rows.device, dtype=torch.float32)
+        rows = rows.float() - bias.to(device=rows.device, dtype=torch.float32)
     dense: Tensor = rows.T.to(device)  # (out, in)
     return dense

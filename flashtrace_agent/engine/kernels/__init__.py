@@ -73,12 +73,3 @@ def tile_of(head_dim: int, dtype: torch.dtype) -> tuple[int, int]:
     """
     depth = max(16, 1 << (head_dim - 1).bit_length())
     return (64 if depth * dtype.itemsize <= 256 else 32), depth
-
-
-def narrowed(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Return tensors in the half precision they came from, which tensor cores take, if nothing is lost."""
-    for dtype in (torch.bfloat16, torch.float16):
-        narrow = tuple(tensor.to(dtype) for tensor in tensors)
-        if all(torch.equal(half.float(), tensor) for half, tensor in zip(narrow, tensors, strict=True)):
-            return narrow
-    return tensors

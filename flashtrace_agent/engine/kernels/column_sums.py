@@ -16,7 +16,7 @@ from . import launch, product_needs_float32, tile_of
 from .attention import KernelRows, attention_of, load_rows
 
 _TARGETS = 16
-"""Targets a program sums at once: the smallest side of a matrix product on tensor cores."""
+"""Targets a program sums at once where there are several: the least side of a matrix product."""
 
 
 @triton.jit
@@ -30,7 +30,7 @@ def _column_sums_kernel(
     columns = tl.program_id(0) * KEYS + tl.arange(0, KEYS)
     targets = tl.program_id(2) * TARGETS + tl.arange(0, TARGETS)
     depth = tl.arange(0, DEPTH)
-    sums = tl.zeros((TARGETS, KEYS), tl.float32)
+    sums = tl.zeros((ROWS if TARGETS == 1 else TARGETS, KEYS), tl.float32)
     begin = tl.load(begins + tl.program_id(0))
     end = tl.load(ends + tl.program_id(0))
     for start in range(begin, end, ROWS):
@@ -43,12 +43,18 @@ def _column_sums_kernel(
             query, k, log_sum, position, head // GROUPS, columns, n_tokens, depth, head_dim,
             scaling, window, softcap, HAS_CAP, WIDEN,
         )  # (rows, keys)  # fmt: skip
-        weight = tl.load(
-            weights + targets[:, None] * n_rows + rows[None, :],
-            mask=(targets < n_targets)[:, None] & held[None, :],
-            other=0.0,
-        )  # (targets, rows)
-        sums += tl.dot(weight, attention, input_precision="ieee")
+        if TARGETS == 1:  # a product would compute a whole tile of targets
+            weight = tl.load(weights + tl.program_id(2) * n_rows + rows, mask=held, other=0.0)  # (rows,)
+            sums += weight[:, None] * attention
+        else:
+            weight = tl.load(
+                weights + targets[:, None] * n_rows + rows[None, :],
+                mask=(targets < n_targets)[:, None] & held[None, :],
+                other=0.0,
+            )  # (targets, rows)
+            sums += tl.dot(weight, attention, input_precision="ieee")
+    if TARGETS == 1:
+        sums = tl.sum(sums, axis=0)[None, :]
     place = (targets[:, None] * n_heads + head).to(tl.int64) * n_tokens + columns[None, :]
     tl.store(out + place, sums, mask=(targets < n_targets)[:, None] & (columns < n_tokens)[None, :])
 
@@ -62,6 +68,7 @@ def column_sums(rows: KernelRows, weights: Tensor) -> Tensor:
     heads, n_rows, head_dim = rows.query.shape
     kv_heads, n_tokens, _ = rows.key.shape
     targets = weights.shape[0]
+    at_once = 1 if targets == 1 else _TARGETS
     device = rows.key.device
     tile, depth = tile_of(head_dim, rows.key.dtype)
     window = rows.window or n_tokens
@@ -71,10 +78,10 @@ def column_sums(rows: KernelRows, weights: Tensor) -> Tensor:
     ends = torch.searchsorted(rows.positions, last_key + window).int()  # nor do those past its window
     out = torch.empty(targets, heads, n_tokens, dtype=torch.float32, device=device)
     launch(
-        _column_sums_kernel, (len(first_key), heads, triton.cdiv(targets, _TARGETS)),
+        _column_sums_kernel, (len(first_key), heads, triton.cdiv(targets, at_once)),
         rows.query, rows.key, rows.positions, rows.log_sums, weights.float().contiguous(), begins, ends, out,
         n_rows, n_tokens, targets, heads, head_dim, rows.scaling, window, rows.softcap or 1.0,
         GROUPS=heads // kv_heads, HAS_CAP=rows.softcap is not None,
-        WIDEN=product_needs_float32(rows.key.dtype), ROWS=tile, KEYS=tile, DEPTH=depth, TARGETS=_TARGETS,
+        WIDEN=product_needs_float32(rows.key.dtype), ROWS=tile, KEYS=tile, DEPTH=depth, TARGETS=at_once,
     )  # fmt: skip
     return out

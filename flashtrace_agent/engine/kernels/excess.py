@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from . import launch, narrowed, product_needs_float32, tile_of
+from . import launch, product_needs_float32, tile_of
 
 
 @triton.jit
@@ -66,8 +66,8 @@ def sorted_excess(
     """Return Σ_d max(0, σ_d z_d − |y_d|), float32 (H, N) in sorted order.
 
     Args:
-        value: float32 (H_kv, N, d_h).
-        weight: float32 (H, d, d_h).
+        value: (H_kv, N, d_h).
+        weight: (H, d, d_h), of the values' dtype.
         sums: float32 (H, N), s in sorted order.
         order: int64 (H, N), the token at each sorted place.
         reach: float64 (H, N), what bounds a token's |z_d| / ‖W_d‖, descending.
@@ -75,7 +75,6 @@ def sorted_excess(
         needed: float64 (H, d), the reach from which a dimension can be exceeded, ascending.
         target: float32 (d,), y.
     """
-    value, weight = narrowed(value, weight)
     heads, n_tokens = sums.shape
     width, head_dim = weight.shape[1:]
     tile, depth = tile_of(head_dim, value.dtype)
