@@ -106,15 +106,15 @@ def _lacks_calls(history: Sequence[Message], index: int) -> bool:
 
 
 def _lost(history: Sequence[Message], index: int, outputs: Sequence[Message]) -> Message | None:
-    """Return the output, the latest of several, whose calls are missing at an index."""
+    """Return the output, the latest of several, whose calls are missing at an index, in the words re-sent."""
     message = history[index]
     if message.role == "tool":
-        words = ""
-    elif message.role == "assistant" and not message.tool_calls and _is_result(history, index + 1):
-        words = message.content
-    else:
-        return None
-    return next((output for output in reversed(outputs) if output.content == words), None)
+        # Nothing is left of a message without words; CrewAI re-sends none beside calls.
+        said = next((output for output in reversed(outputs) if not output.content), None)
+        return said or (replace(outputs[-1], content="") if outputs else None)
+    if message.role == "assistant" and not message.tool_calls and _is_result(history, index + 1):
+        return next((output for output in reversed(outputs) if output.content == message.content), None)
+    return None
 
 
 def _with_calls(history: Sequence[Message], index: int, output: Message) -> list[Message]:

@@ -93,7 +93,7 @@ def _ends(reading: Reading, digests: Sequence[str]) -> list[str]:
     words = replace(output, tool_calls=())
     ends = [_digests([said], digests[-1])[-1] for said in (output, words)]
     if tells_calls(output):
-        ends += [] if words.content else digests[-1:]
+        ends += digests[-1:]
     else:
         ends.append(_LOST + (ends[-1] if words.content else digests[-1]))
     return list(dict.fromkeys(ends))

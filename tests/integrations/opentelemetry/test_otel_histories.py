@@ -11,6 +11,7 @@ from dataclasses import replace
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from otel_recordings import all_traces
@@ -32,8 +33,8 @@ rounds = st.lists(
 )
 
 
-def steps_of(conversation: Sequence[Round]) -> list[Step]:
-    """Return the model steps of a run, each with the whole history as its prompt."""
+def steps_of(conversation: Sequence[Round], *, resends_words: bool = True) -> list[Step]:
+    """Return the model steps of a run, each with the whole history, perhaps without words beside calls."""
     history = [Message("user", "Go.")]
     steps = []
     for number, (words, results) in enumerate([*conversation, ("Done.", [])]):
@@ -53,14 +54,15 @@ def steps_of(conversation: Sequence[Round]) -> list[Step]:
         answers = [
             Message("tool", text, tool_call_id=call.id) for call, text in zip(calls, results, strict=True)
         ]
-        history += [output, *answers]
+        history += [output if resends_words else replace(output, content=""), *answers]
     return steps
 
 
-@given(rounds, st.booleans())
-def test_lost_calls_come_back(conversation: list[Round], drops_wordless: bool) -> None:
+@given(rounds, st.sampled_from([(True, True), (True, False), (False, True)]))
+def test_lost_calls_come_back(conversation: list[Round], loses: tuple[bool, bool]) -> None:
     """Without calls, ids and perhaps wordless messages, prompts become what they were."""
-    whole = steps_of(conversation)
+    resends_words, drops_wordless = loses
+    whole = steps_of(conversation, resends_words=resends_words)
     lossy = copy.deepcopy(whole)
     for step in lossy:
         step.input = [
@@ -109,10 +111,11 @@ def test_whole_prompts_stay_as_they_are(conversation: list[Round]) -> None:
     assert untouched == whole
 
 
-def openlits(*, question: str, trace: str, second: float) -> list[SpanRecord]:
+def openlits(*, question: str, trace: str, second: float, words: str) -> list[SpanRecord]:
     """Return two chats as OpenLIT reports a client's: two traces, and no calls in the second's prompt."""
-    call = {"type": "tool_call", "id": "c", "name": "add", "arguments": {"q": question}}
-    first = chat([said("user", question)], {"role": "assistant", "parts": [call]})
+    answer = said("assistant", words)
+    answer["parts"] += [{"type": "tool_call", "id": "c", "name": "add", "arguments": {"q": question}}]
+    first = chat([said("user", question)], answer)
     second_chat = chat([said("user", question), said("tool", f"of {question}")], said("assistant", "Done."))
     return [
         span(1, first, trace=trace, second=second),
@@ -120,10 +123,11 @@ def openlits(*, question: str, trace: str, second: float) -> list[SpanRecord]:
     ]
 
 
-def test_chats_without_calls_in_their_histories_are_one_run(store: Store, sink: SpanSink) -> None:
+@pytest.mark.parametrize("words", ["", "Let me see."])
+def test_chats_without_calls_in_their_histories_are_one_run(words: str, store: Store, sink: SpanSink) -> None:
     """Two runs of two chats each, whose wordless messages are lost, come apart again."""
-    one = openlits(question="1?", trace="a" * 32, second=0)
-    two = openlits(question="2?", trace="b" * 32, second=0.25)
+    one = openlits(question="1?", trace="a" * 32, second=0, words=words)
+    two = openlits(question="2?", trace="b" * 32, second=0.25, words=words)
     for each in (one[1], two[1], one[0], two[0]):
         sink.receive([each])
     sink.settle()
@@ -133,7 +137,7 @@ def test_chats_without_calls_in_their_histories_are_one_run(store: Store, sink: 
         first, answer, last = trace.steps
         assert answer.result == f"of {first.input[0].content}"
         assert first.output is not None
-        assert last.input[1] == replace(first.output, reasoning=None)
+        assert last.input[1] == replace(first.output, content="")
         assert last.settings["calls_restored"] is True
 
 
