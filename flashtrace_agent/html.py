@@ -37,15 +37,19 @@ FIDELITY_HELP = {
 
 SCRIPTS = (
     "text.js",
+    "boxes.js",
     "find.js",
     "reading.js",
+    "ranks.js",
     "layout.js",
     "fold.js",
     "line.js",
     "lines.js",
+    "pane.js",
     "controls.js",
     "side.js",
     "tip.js",
+    "point.js",
     "pick.js",
     "keyboard.js",
     "viewer.js",
@@ -137,7 +141,7 @@ def viewer_data(attributions: Sequence[Attribution]) -> dict[str, Any]:
 
 
 def heatmap_script() -> str:
-    """Return the JavaScript that defines ``flashtraceHeatmap(root, data, state, events)``."""
+    """Return the JavaScript that defines ``flashtraceHeatmap(root, data, before, events)``."""
     return "\n".join(map(asset, SCRIPTS))
 
 

@@ -20,7 +20,7 @@ function ftKeyboard(pane, viewer, reader) {
       event.preventDefault();
       anchor = -1;
       if (active < viewer.written()) return reader.act.segment(viewer.segmentAt(active));
-      return reader.act.pick(reader.marked() || ftPart(viewer, active, event.altKey));
+      return reader.act.pick(viewer.marked() || ftPart(viewer, active, event.altKey));
     }
     const next = target(event, active);
     if (next === undefined) return undefined;
@@ -29,7 +29,7 @@ function ftKeyboard(pane, viewer, reader) {
     if (event.shiftKey && step && active >= viewer.written() && next >= viewer.written()) {
       if (anchor < 0) anchor = active;
       reader.act.mark([Math.min(anchor, next), Math.max(anchor, next) + 1]);
-    } else if (reader.marked()) {
+    } else if (viewer.marked()) {
       anchor = -1;
       reader.act.mark(null);
     }
