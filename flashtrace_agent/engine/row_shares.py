@@ -120,7 +120,7 @@ def _add_layer(
                 "shorten the sequence, or free memory on the device."
             ) from error
     else:
-        shares += factor * added.to(shares.device)
+        shares.add_(added.to(shares.device), alpha=factor)
         return
     release_memory()
     half = len(used) // 2
@@ -158,5 +158,6 @@ def _layer_shares(layer: LayerCapture, projection: Projection, rows: Tensor, use
         kept = state[inside].abs().sum(dim=1, keepdim=True) - brought  # (tile, 1), σᵀx
         near = along.clamp_min_(0.0)
         total = near.sum(dim=1, keepdim=True) + kept.clamp_min(0.0)
-        shares[inside, tile.low : tile.high] = torch.where(total > 0, near / total.clamp_min(1e-30), 0.0)
+        unit = torch.where(total > 0, 1 / total.clamp_min(1e-30), 0.0)  # (tile, 1)
+        torch.mul(near, unit, out=shares[inside, tile.low : tile.high])
     return shares

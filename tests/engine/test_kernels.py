@@ -68,7 +68,7 @@ def test_column_sums(
     dtype: torch.dtype, window: int | None, softcap: float | None,
     n: int, kv_heads: int, groups: int, head_dim: int, targets: int,
 ) -> None:  # fmt: skip
-    """Grouped queries, odd head sizes, more targets than a tile holds, rows with gaps."""
+    """Grouped queries, odd head sizes, one target, more than a tile holds, rows with gaps."""
     layer, rows = _layer(n, n, kv_heads, groups, head_dim, dtype)
     layer.window, layer.softcap = window, softcap
     weights = torch.rand(targets, len(rows), generator=torch.Generator().manual_seed(1)).to(DEVICE)
