@@ -9,9 +9,10 @@ import streamlit as st
 
 from flashtrace_agent.attribution import Attribution
 from flashtrace_agent.compare import Comparison, Row, compare
+from flashtrace_agent.count_of import count_of
 from flashtrace_agent.dashboard.data import open_store
 from flashtrace_agent.dashboard.links import moved, settle
-from flashtrace_agent.dashboard.text import clip, count_of, moment, plain
+from flashtrace_agent.dashboard.text import clip, moment, plain
 from flashtrace_agent.errors import StoreError
 from flashtrace_agent.store import TraceSummary, sides
 

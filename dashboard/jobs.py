@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 import streamlit as st
 
+from flashtrace_agent.count_of import count_of
 from flashtrace_agent.dashboard.data import open_store
 from flashtrace_agent.dashboard.links import REVIEW, WHY, query
 from flashtrace_agent.dashboard.live import live
 from flashtrace_agent.dashboard.queueing import show_worker_hint, target_names
-from flashtrace_agent.dashboard.text import clip, count_of, moment, plain
+from flashtrace_agent.dashboard.text import clip, moment, plain
 from flashtrace_agent.store import JobState
 from flashtrace_agent.trace import utc_now
 

@@ -41,11 +41,6 @@ def clip(text: str, length: int = 80) -> str:
     return line if len(line) <= length else line[: length - 1] + "…"
 
 
-def count_of(count: int, noun: str) -> str:
-    """Return a number of things, as ``1 hop`` or ``3 hops``."""
-    return f"{count:,} {noun}{'s' * (count != 1)}"
-
-
 def duration(start: datetime, end: datetime | None) -> str:
     """Return the time between two moments, as ``850 ms`` or ``4.2 s``; empty while it runs."""
     if end is None:

@@ -6,11 +6,12 @@ import shlex
 
 import streamlit as st
 
+from flashtrace_agent.count_of import count_of
 from flashtrace_agent.dashboard.data import open_store, open_trace, store_option
 from flashtrace_agent.dashboard.header import show_trace_header
 from flashtrace_agent.dashboard.links import TRACE, WHY, query, settle_trace
 from flashtrace_agent.dashboard.step_tree import asset
-from flashtrace_agent.dashboard.text import clip, count_of, plain
+from flashtrace_agent.dashboard.text import clip, plain
 from flashtrace_agent.html import FIDELITY_HELP, NOTE
 from flashtrace_agent.trace import Trace
 from flashtrace_agent.trajectory import Trajectory

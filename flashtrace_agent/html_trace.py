@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from .annotation import Annotation
 from .attribution import Attribution
+from .count_of import count_of
 from .html import heatmap_markup, heatmap_page_script, heatmap_page_style, markup, standalone_page
 from .message import Message, ToolCall
 from .percent import percent
@@ -56,7 +57,12 @@ def _body(
     annotations: Sequence[Annotation],
 ) -> Iterator[str]:
     yield f"<h1>{markup(trace.name or trace.id)}</h1>"
-    facts = [trace.id, trace.status, f"{trace.started_at:%Y-%m-%d %H:%M:%S} UTC", f"{len(trace.steps)} steps"]
+    facts = [
+        trace.id,
+        trace.status,
+        f"{trace.started_at:%Y-%m-%d %H:%M:%S} UTC",
+        count_of(len(trace.steps), "step"),
+    ]
     facts += [f"session {trace.session}"] if trace.session else []
     facts += [f"prompt version {trace.prompt_version}"] if trace.prompt_version else []
     facts += [", ".join(trace.tags)] if trace.tags else []
@@ -88,7 +94,7 @@ def _body(
 def _heading(step: Step) -> str:
     ids = step.token_ids
     facts = [step.kind, step.name, step.status]
-    facts += [f"{len(ids)} tokens"] if ids is not None else []
+    facts += [count_of(len(ids), "token")] if ids is not None else []
     facts += [str(step.fidelity)] if step.fidelity is not None else []
     return " · ".join(facts)
 

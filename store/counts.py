@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+from flashtrace_agent.count_of import count_of
+
 from .whole_trace import WholeTrace
 
 Tick = Callable[[int], None]
@@ -28,11 +30,12 @@ class Counts:
     ablations: int = 0
 
     def __str__(self) -> str:
-        counted = [f"{self.traces} traces", f"{self.steps} steps", f"{self.attributions} attributions"]
-        counted += [f"{self.annotations} annotations"] if self.annotations else []
-        counted += [f"{self.trajectories} trajectories"] if self.trajectories else []
-        counted += [f"{self.jobs} jobs"] if self.jobs else []
-        counted += [f"{self.ablations} parts of proofs"] if self.ablations else []
+        counted = [count_of(self.traces, "trace"), count_of(self.steps, "step")]
+        counted.append(count_of(self.attributions, "attribution"))
+        counted += [count_of(self.annotations, "annotation")] if self.annotations else []
+        counted += [count_of(self.trajectories, "trajectory", "trajectories")] if self.trajectories else []
+        counted += [count_of(self.jobs, "job")] if self.jobs else []
+        counted += [count_of(self.ablations, "part of proofs", "parts of proofs")] if self.ablations else []
         return f"{', '.join(counted[:-1])} and {counted[-1]}"
 
     def add(self, whole: WholeTrace) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from flashtrace_agent.count_of import count_of
 from flashtrace_agent.defaults import DEFAULT_METHOD
 
 from .attribute_trace import attribute_trace, queue_trace
@@ -116,7 +117,7 @@ def attribute(
             if as_json:
                 print_json({"queued": queued})
             else:
-                typer.echo(f"Queued {queued} steps. `flashtrace-agent worker` computes them.")
+                typer.echo(f"Queued {count_of(queued, 'step')}. `flashtrace-agent worker` computes them.")
         elif trace_id is not None:
             attribute_trace(opened, trace_id, step, target, recipe, check=check, as_json=as_json)
         else:

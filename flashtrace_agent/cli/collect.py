@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flashtrace_agent.count_of import count_of
 from flashtrace_agent.errors import FlashTraceError
 
 from .listening import check_access, check_port
@@ -89,7 +90,7 @@ def _read_files(sink: SpanSink, files: list[Path]) -> None:
     from flashtrace_agent.integrations.opentelemetry.otlp_file import read_otlp
 
     for path in files:
-        typer.echo(f"Read {read_otlp(sink, path)} spans from {path}")
+        typer.echo(f"Read {count_of(read_otlp(sink, path), 'span')} from {path}")
 
 
 def _listen(sink: SpanSink, host: str, port: int, token: str | None) -> None:

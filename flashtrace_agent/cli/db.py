@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from flashtrace_agent.count_of import count_of
 from flashtrace_agent.errors import StoreError
 
 from .console import print_json
@@ -43,8 +44,7 @@ def check(as_json: JsonOption = False, store: StoreOption = None) -> None:
         if len(problems) > _SHOWN:
             typer.echo(f"… and {len(problems) - _SHOWN} more (--json lists all)")
     if problems:
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise StoreError(f"The store has {count}: restore it from a backup.")
+        raise StoreError(f"The store has {count_of(len(problems), 'problem')}: restore it from a backup.")
     if not as_json:
         typer.echo("The store is sound.")
 
@@ -96,7 +96,8 @@ def copy(
         with counting("copying rows", 2 * sum(rows.values()) + rows["messages"]) as tick:
             digest = opened.copy_to(other, lambda table, count: tick(count))
     typer.echo(
-        f"Copied {rows['traces']} traces with {rows['steps']} steps; both stores have the digest {digest}."
+        f"Copied {count_of(rows['traces'], 'trace')} with {count_of(rows['steps'], 'step')}; "
+        f"both stores have the digest {digest}."
     )
 
 

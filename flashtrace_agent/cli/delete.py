@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flashtrace_agent.count_of import count_of
+
 from .options import StoreOption, open_existing_store
 from .progress import counting, waiting
 
@@ -76,7 +78,10 @@ def delete(
             typer.echo(each)
         if len(plan.ids) > _SHOWN:
             typer.echo(f"… and {len(plan.ids) - _SHOWN} more")
-        what = f"{len(plan.ids)} traces with {plan.steps} steps and {plan.attributions} attributions"
+        what = (
+            f"{count_of(len(plan.ids), 'trace')} with {count_of(plan.steps, 'step')} and "
+            f"{count_of(plan.attributions, 'attribution')}"
+        )
         if not yes:
             typer.echo(f"Would delete {what}; add --yes to do it.")
             return

@@ -59,7 +59,7 @@ def _packages() -> list[Finding]:
     try:
         found.append(Finding("langchain", True, metadata.version("langchain")))
     except metadata.PackageNotFoundError:
-        text = "not installed; only the demo needs it: pip install 'flashtrace-agent[demo]'"
+        text = "not installed; the demo and `create_agent` need it: pip install 'flashtrace-agent[demo]'"
         found.append(Finding("langchain", True, text))
     return found
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from flashtrace_agent.count_of import count_of
 from flashtrace_agent.errors import FlashTraceError, ModelFileError, StoreError, UnsupportedModelError
 
 from .console import print_json
@@ -74,9 +75,13 @@ def attribute_selection(
     if as_json:
         print_json({"steps": done, "attributions": written, "failed": failed})
     else:
-        typer.echo(f"Attributed {done} of {len(step_ids)} steps: {written} attributions.")
+        typer.echo(
+            f"Attributed {done} of {count_of(len(step_ids), 'step')}: {count_of(written, 'attribution')}."
+        )
     if failed:
-        raise FlashTraceError(f"{len(failed)} steps failed, so look at why ({'; '.join(failed[:3])}).")
+        raise FlashTraceError(
+            f"{count_of(len(failed), 'step')} failed, so look at why ({'; '.join(failed[:3])})."
+        )
 
 
 def _write(opened: Store, items: list[tuple[str, Any]], failed: list[str]) -> int:

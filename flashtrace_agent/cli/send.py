@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flashtrace_agent.count_of import count_of
 from flashtrace_agent.errors import FlashTraceError
 
 from .options import StoreOption, WhereOption, open_existing_store
@@ -75,7 +76,7 @@ def send(
             else:
                 empty.append(trace_id)
     exporter.shutdown()
-    typer.echo(f"Sent {spans} summaries of {traces} traces.")
+    typer.echo(f"Sent {count_of(spans, 'summary', 'summaries')} of {count_of(traces, 'trace')}.")
     if trace_ids and empty:
         raise FlashTraceError(
             f"Nothing of {', '.join(empty)} can be sent: only steps that came as OpenTelemetry spans and are "

@@ -10,6 +10,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from flashtrace_agent.annotation import Annotation
+from flashtrace_agent.count_of import count_of
 from flashtrace_agent.defaults import DEFAULT_METHOD
 from flashtrace_agent.message import ToolCall
 from flashtrace_agent.percent import percent
@@ -97,7 +98,7 @@ def _heading(trace: Trace) -> Text:
     parts: list[str | tuple[str, str]] = [
         (trace.status, STATUS_STYLES[trace.status]),
         f"{trace.started_at:%Y-%m-%d %H:%M} UTC",
-        _counted(len(trace.steps), "step"),
+        count_of(len(trace.steps), "step"),
     ]
     if trace.session:
         parts.append(f"session {one_line(trace.session, 40)}")
@@ -109,7 +110,7 @@ def _heading(trace: Trace) -> Text:
         heading.append(f"\n{one_line(trace.error, _TEXT_LIMIT)}", "red")
     dropped = trace.metadata.get("dropped_steps")
     if isinstance(dropped, int):
-        heading.append(f"\n{_counted(dropped, 'step')} were dropped: the store could not keep up", "yellow")
+        heading.append(f"\n{count_of(dropped, 'step')} were dropped: the store could not keep up", "yellow")
     return heading
 
 
@@ -117,7 +118,7 @@ def _step_heading(number: int, step: Step) -> Text:
     parts: list[str | tuple[str, str]] = [(step.status, STATUS_STYLES[step.status])]
     tokens = count_tokens(step)
     if tokens is not None:
-        parts.append(_counted(tokens, "token"))
+        parts.append(count_of(tokens, "token"))
     if step.fidelity is not None:
         parts.append(f"{step.fidelity} ids")
     heading = Text.assemble(
@@ -197,7 +198,3 @@ def _joined(parts: Iterable[str | tuple[str, str]]) -> Text:
     return Text(" · ").join(
         Text(part) if isinstance(part, str) else Text(part[0], style=part[1]) for part in parts
     )
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

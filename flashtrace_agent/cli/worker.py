@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flashtrace_agent.count_of import count_of
 from flashtrace_agent.errors import FlashTraceError
 
 from .loaded_model import LoadedModel
@@ -60,14 +61,16 @@ def worker(
         if retry:
             typer.echo(f"Queued {opened.jobs.retry()} failed jobs again.", err=True)
         if where is not None or everything:
-            typer.echo(f"Queued {opened.jobs.enqueue_where(where)} steps.", err=True)
+            typer.echo(f"Queued {count_of(opened.jobs.enqueue_where(where), 'step')}.", err=True)
         _work(opened, _Explainer(opened, LoadedModel(model, dtype, device)), watch)
         counts = opened.jobs.counts()
         dead = opened.jobs.dead(3) if counts["dead"] else []
     typer.echo("Jobs: " + ", ".join(f"{number} {status}" for status, number in counts.items()))
     if dead:
         reasons = "; ".join(f"step {job.step_id}: {job.error}" for job in dead)
-        raise FlashTraceError(f"{counts['dead']} jobs failed for good, so look at why ({reasons}).")
+        raise FlashTraceError(
+            f"{count_of(counts['dead'], 'job')} failed for good, so look at why ({reasons})."
+        )
 
 
 def _work(opened: Store, explainer: _Explainer, watch: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from flashtrace_agent.count_of import count_of
 from flashtrace_agent.percent import percent
 
 from .describe_calls import argument_section, tool_sections, unknown_findings, untrusted_section
@@ -13,7 +14,7 @@ from .describe_ledger import ledger_sections
 from .document import Cell, Document, Section, Share, Table, Words
 from .report import NOTE, GroupReport, Report
 from .statistics import FEWEST_TRACES
-from .wording import KIND_NAMES, count_of, short
+from .wording import KIND_NAMES, short
 
 
 def describe(report: Report, how_to_check: str = "add --yes") -> Document:

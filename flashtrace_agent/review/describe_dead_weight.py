@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from flashtrace_agent.count_of import count_of
+
 from .dead_weight import Candidate, DeadWeight
 from .document import Cell, Section, Table, Tone, Words
 from .report import GroupReport
 from .sampling import Cost
 from .statistics import FEWEST_TRACES
 from .verdict import Ablation
-from .wording import count_of, name_line, name_place, short
+from .wording import name_line, name_place, short
 
 
 def dead_findings(group: GroupReport, how_to_check: str) -> Iterator[Words]:

@@ -24,8 +24,3 @@ def short(text: str, limit: int) -> str:
     """Return a text on one line, cut to `limit` characters."""
     clean = " ".join(text.split())
     return clean if len(clean) <= limit else clean[: limit - 1].rstrip() + "…"
-
-
-def count_of(count: int, noun: str) -> str:
-    """Return a number of things, as ``1 line`` or ``3 lines``."""
-    return f"{count} {noun}{'s' * (count != 1)}"

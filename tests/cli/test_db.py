@@ -98,14 +98,14 @@ def test_a_mistyped_store_is_not_created(run: Run, tmp_path: Path, command: tupl
 def test_deleting_shows_first(run: Run, trace: Trace, store_url: str) -> None:
     """Nothing goes without --yes."""
     result = run("delete", "--where", "tool = sofas")
-    would = f"{trace.id}\nWould delete 1 traces with 3 steps and 1 attributions; add --yes to do it.\n"
+    would = f"{trace.id}\nWould delete 1 trace with 3 steps and 1 attribution; add --yes to do it.\n"
     assert (result.exit_code, result.stdout) == (0, would)
-    assert "Would delete 1 traces" in run("delete", trace.id[:12]).stdout
+    assert "Would delete 1 trace" in run("delete", trace.id[:12]).stdout
     assert "Would delete 0 traces" in run("delete", "--max-size", "2GB").stdout
-    assert "Would delete 1 traces" in run("delete", "--max-size", "1.5kb").stdout
+    assert "Would delete 1 trace" in run("delete", "--max-size", "1.5kb").stdout
     with Store(store_url) as store:
         assert len(store.list_traces()) == 1
-    assert "Deleted 1 traces with 3 steps" in run("delete", "--where", "tool = sofas", "--yes").stdout
+    assert "Deleted 1 trace with 3 steps" in run("delete", "--where", "tool = sofas", "--yes").stdout
     with Store(store_url) as store:
         assert store.list_traces() == []
 
@@ -115,7 +115,7 @@ def test_one_trace_is_that_one(run: Run, store_url: str) -> None:
     with Store(store_url) as store:
         for number in (1, 10, 11):
             store.write_trace(Trace(f"run{number}", "", START))
-    assert "Deleted 1 traces" in run("delete", "run1", "--yes").stdout
+    assert "Deleted 1 trace" in run("delete", "run1", "--yes").stdout
     with Store(store_url) as store:
         assert [summary.id for summary in store.list_traces()] == ["run11", "run10"]
 
@@ -124,7 +124,7 @@ def test_a_filter_cannot_leave_the_age(run: Run, trace: Trace) -> None:
     """It is read by itself before it is narrowed to what is old."""
     outcome = run("delete", "--older-than", "9999d", "--where", "status = ok) or (status = error", "--yes")
     assert (outcome.exit_code, "wrong at character 12" in outcome.stderr) == (1, True)
-    assert "1 traces" in run("delete", "--where", "status = error").stdout
+    assert "1 trace" in run("delete", "--where", "status = error").stdout
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_a_store_is_copied(run: Run, trace: Trace, tmp_path: Path) -> None:
     """Once; a second time the target is not empty."""
     other = f"sqlite:///{tmp_path}/copy/copy.db"
     told = run("db", "copy", other)
-    assert told.stdout.startswith("Copied 1 traces with 3 steps; both stores have the digest "), told.stderr
+    assert told.stdout.startswith("Copied 1 trace with 3 steps; both stores have the digest "), told.stderr
     assert run("show", trace.id, "--json", "--store", other).stdout == run("show", trace.id, "--json").stdout
     again = run("db", "copy", other)
     assert (again.exit_code, "holds something already" in again.stderr) == (1, True)
@@ -148,10 +148,10 @@ def test_a_store_is_copied(run: Run, trace: Trace, tmp_path: Path) -> None:
 
 def test_old_traces_go_by_age(run: Run, trace: Trace) -> None:
     """Alone or narrowed by a filter."""
-    assert "Would delete 1 traces" in run("delete", "--older-than", "1d").stdout
+    assert "Would delete 1 trace" in run("delete", "--older-than", "1d").stdout
     assert "Would delete 0 traces" in run("delete", "--older-than", "9999d").stdout
     assert (
         "Would delete 0 traces" in run("delete", "--older-than", "1d", "--where", "tag = x or tag = y").stdout
     )
     assert run("delete", "--older-than", "soon").exit_code == 2
-    assert "Deleted 1 traces" in run("delete", "--older-than", "1d", "--where", "tag = demo", "--yes").stdout
+    assert "Deleted 1 trace" in run("delete", "--older-than", "1d", "--where", "tag = demo", "--yes").stdout

@@ -16,8 +16,8 @@ def test_traces_move_to_another_store(run: Run, trace: Trace, tmp_path: Path) ->
     """Which is created."""
     path, other = tmp_path / "traces.jsonl", f"sqlite:///{tmp_path}/new/other.db"
     told = run("export", "-o", str(path), "--where", "tool = sofas").stdout
-    assert told == f"Wrote 1 traces, 3 steps and 1 attributions to {path}\n"
-    assert run("import", str(path), "--store", other).stdout.startswith("Read 1 traces, 3 steps")
+    assert told == f"Wrote 1 trace, 3 steps and 1 attribution to {path}\n"
+    assert run("import", str(path), "--store", other).stdout.startswith("Read 1 trace, 3 steps")
     shown = [run("show", trace.id, "--json", *more).stdout for more in ((), ("--store", other))]
     assert json.loads(shown[0]) == json.loads(shown[1])
 
@@ -45,9 +45,7 @@ def test_files_of_other_programs_are_imported(run: Run, shared: Path, tmp_path: 
     """What was read is said; a damaged file leaves nothing behind."""
     path = shared / "data" / "flashtrace_traces" / "albania-party-year.json"
     result = run("import", str(path))
-    assert result.stdout.startswith(
-        f"Read 1 traces, 1 steps and 1 attributions from {path} (flashtrace trace"
-    )
+    assert result.stdout.startswith(f"Read 1 trace, 1 step and 1 attribution from {path} (flashtrace trace")
     [listed] = json.loads(run("list", "--json").stdout)
     assert listed["name"] == "Year the Albanian ruling party fell"
     shown = json.loads(run("show", listed["id"], "--json").stdout)
@@ -77,7 +75,7 @@ def test_pages_and_spans_are_written(run: Run, trace: Trace, tmp_path: Path) -> 
     assert run("export", "--format", "html", "-o", str(tmp_path / "pages")).exit_code == 0
     assert "How many sofas?" in (tmp_path / "pages" / f"{trace.id}.html").read_text("utf-8")
     spans, other = tmp_path / "spans.jsonl", f"sqlite:///{tmp_path}/new/other.db"
-    assert run("export", "--format", "otlp", "-o", str(spans)).stdout.startswith("Wrote 1 traces, 3 steps")
+    assert run("export", "--format", "otlp", "-o", str(spans)).stdout.startswith("Wrote 1 trace, 3 steps")
     told = run("collect", "--file", str(spans), "--store", other)
     assert told.stdout == f"Read 5 spans from {spans}\n"
     (found,) = json.loads(run("list", "--json", "--store", other).stdout)

@@ -59,7 +59,7 @@ def test_a_selection_is_queued(run: Run, steps: list[Step], store_url: str) -> N
 
 def test_a_trace_is_queued(run: Run, trace: Trace, store_url: str) -> None:
     """Every attributable step of it, or one with its targets."""
-    assert run("attribute", trace.id, "--queue").stdout.startswith("Queued 1 steps.")
+    assert run("attribute", trace.id, "--queue").stdout.startswith("Queued 1 step.")
     assert run("attribute", trace.id, "--step", "1", "--target", "answer", "--queue").exit_code == 0
     with Store(store_url) as store:
         assert {job.targets for job in store.jobs.lease("me", count=9)} == {None, ("answer",)}
@@ -72,7 +72,7 @@ def test_a_selection_is_computed_and_goes_on_where_it_stopped(
     outcome = run("attribute", "--all")
     assert outcome.exit_code == 1
     assert outcome.stdout == "Attributed 2 of 3 steps: 2 attributions.\n"
-    assert "1 steps failed" in outcome.stderr
+    assert "1 step failed" in outcome.stderr
     assert "There is nothing to attribute." in outcome.stderr
     assert explained == [step.id for step in steps]
     again = run("attribute", "--all", "--json")

@@ -56,7 +56,7 @@ def test_an_export_has_them(store: Store, tmp_path: Path) -> None:
     store.write_step(step)
     store.write_trajectory(found)
     path = tmp_path / "traces.jsonl"
-    assert str(export_jsonl(store, path)).endswith("0 attributions and 1 trajectories")
+    assert str(export_jsonl(store, path)).endswith("0 attributions and 1 trajectory")
     with Store(f"sqlite:///{tmp_path / 'other.db'}") as other:
         assert import_jsonl(other, path).trajectories == 1
         assert other.get_trajectories(trace.id) == [found]

@@ -149,7 +149,7 @@ def test_the_command_delivers_to_a_receiver(store: Store, explained: Trace, tmp_
     folder.mkdir()
     with Collector(folder) as collector:
         done = _send(store, explained.id[:8], "--endpoint", collector.url, "--dashboard", "http://d")
-        assert (done.returncode, done.stdout) == (0, "Sent 1 summaries of 1 traces.\n"), done.stderr
+        assert (done.returncode, done.stdout) == (0, "Sent 1 summary of 1 trace.\n"), done.stderr
         assert collector.stop() == 0
     journal = Journal(journal_path(collector.store))
     _, spans = journal.load(TRACE)
