@@ -27,7 +27,7 @@ from .calls import Calls, answered_step, trailing_answers
 from .dialects import read_span
 from .failures import Failure, failure_of
 from .header import fill_header
-from .histories import complete_histories, complete_outputs
+from .histories import complete_histories, complete_outputs, complete_reasoning
 from .messages import Said, without_reasoning
 from .node import Node
 from .record import SpanRecord
@@ -59,6 +59,7 @@ def assemble(spans: Iterable[SpanRecord], trace_id: str | None = None) -> Trace 
     models = sorted(_of_kind(nodes, "model"), key=attrgetter("started_at"))
     for node in models:
         _add_model(trace, node)
+    complete_reasoning([(node.reading.input, node.step) for node in models if node.step is not None])
     complete_outputs(trace.steps)
     complete_histories(trace.steps)
     calls = Calls()

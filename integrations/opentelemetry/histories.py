@@ -36,6 +36,32 @@ def complete_outputs(steps: Sequence[Step]) -> None:
             lacking.setdefault(length, []).append(step)
 
 
+def complete_reasoning(asked: Sequence[tuple[list[Message], Step]]) -> None:
+    """Give model steps the reasoning that only later prompts repeat, as those of Vercel's AI SDK 5 do.
+
+    Args:
+        asked: prompts as they were reported, with earlier reasoning, and the steps they are of, in order of
+            their start.
+    """
+    earlier: dict[int, list[tuple[list[Message], Step]]] = {}  # by the length of their prompt
+    for prompt, step in asked:
+        for index, message in enumerate(prompt):
+            if message.reasoning is None:
+                continue
+            for before, other in earlier.get(index, [])[-_CANDIDATES:]:
+                output = other.output
+                if (
+                    output is None
+                    or output.reasoning
+                    or not _says(output, message)
+                    or before != prompt[:index]
+                ):
+                    continue
+                other.output = replace(output, reasoning=message.reasoning)
+                other.settings["output_restored"] = True
+        earlier.setdefault(len(prompt), []).append((prompt, step))
+
+
 def _learn(lacking: list[Step], asked: Sequence[Step], history: Sequence[Message]) -> None:
     """Give the latest of steps whose prompts are as long, and begin the history, what it says they wrote."""
     index = len(asked[0].input)

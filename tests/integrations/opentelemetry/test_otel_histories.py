@@ -17,7 +17,11 @@ from hypothesis import strategies as st
 from otel_recordings import all_traces
 from otel_spans import START, TRACE, chat, run, said, span
 
-from flashtrace_agent.integrations.opentelemetry.histories import complete_histories, complete_outputs
+from flashtrace_agent.integrations.opentelemetry.histories import (
+    complete_histories,
+    complete_outputs,
+    complete_reasoning,
+)
 from flashtrace_agent.integrations.opentelemetry.record import SpanRecord
 from flashtrace_agent.integrations.opentelemetry.sink import SpanSink
 from flashtrace_agent.message import Message, ToolCall
@@ -87,6 +91,21 @@ def test_lost_outputs_come_back(conversation: list[Round], keeps_words: bool) ->
     assert [bool(step.settings) for step in lossy] == [
         number < len(conversation) for number in range(len(whole))
     ]
+
+
+@given(rounds, st.sampled_from([None, "Hm."]))
+def test_lost_reasoning_comes_back(conversation: list[Round], thought: str | None) -> None:
+    """What a later prompt says that a step thought, the step thought; the last one's is lost."""
+    steps = steps_of(conversation)
+    for step in steps:
+        step.input = [
+            replace(message, reasoning=thought) if message.role == "assistant" else message
+            for message in step.input
+        ]
+    complete_reasoning([(step.input, step) for step in steps])
+    known = [step.output.reasoning for step in steps if step.output]
+    assert known == [thought] * len(conversation) + [None]
+    assert [bool(step.settings) for step in steps] == [found is not None for found in known]
 
 
 def test_a_failed_attempt_gets_no_output() -> None:
