@@ -182,21 +182,12 @@ class ChatTransformers(BaseChatModel):
             chat_template=options.get("chat_template", self.chat_template),
             template_kwargs=options.get("template_kwargs", self.template_kwargs),
         )
-        room = options.get("max_new_tokens", self.max_new_tokens)
-        context = self.context_length
-        if context is not None:
-            if len(prompt.ids) >= context:
-                raise SequenceError(
-                    f"The prompt has {len(prompt.ids)} tokens and the model's context holds {context}: "
-                    "shorten the history or the tool descriptions, or take a model with a longer context."
-                )
-            room = min(room, context - len(prompt.ids))
         stop_ids = self._end_ids()
         kept_captures(self.model).set_budget(self.capture_bytes)
         tokens = generate(
             self.model,
             prompt.ids,
-            max_new_tokens=room,
+            max_new_tokens=self._room(len(prompt.ids), options.get("max_new_tokens", self.max_new_tokens)),
             stop_ids=stop_ids,
             sampling=Sampling(
                 temperature=options.get("temperature", self.temperature),
@@ -215,6 +206,22 @@ class ChatTransformers(BaseChatModel):
             stop_ids=stop_ids,
             model_name=self.model_name,
         )
+
+    def _room(self, prompt: int, wanted: int) -> int:
+        """Return how many tokens may follow a prompt of so many.
+
+        Raises:
+            SequenceError: if none may.
+        """
+        context = self.context_length
+        if context is None:
+            return wanted
+        if prompt >= context:
+            raise SequenceError(
+                f"The prompt has {prompt} tokens and the model's context holds {context}: "
+                "shorten the history or the tool descriptions, or take a model with a longer context."
+            )
+        return min(wanted, context - prompt)
 
     def _end_ids(self) -> frozenset[int]:
         """Return the ids that end an answer: the configured ones, and the known end-of-turn tokens.
