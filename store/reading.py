@@ -19,7 +19,7 @@ from .attributed import AttributedStep, read_attributed_steps
 from .attributions import read_attributions, read_summaries
 from .schema import StepRow, TraceRow
 from .sessions import SessionSummary, list_session_rows
-from .steps import read_steps
+from .steps import read_models, read_steps
 from .summary import TraceSummary
 from .traces import count_versions, list_trace_rows, neighbour_ids, read_trace, resolve_id
 from .trajectories import read_trajectories
@@ -166,6 +166,11 @@ class Reading(Transactions):
         with self._read() as reading:
             row = reading.get_one(StepRow, resolve_id(reading, StepRow, id_or_prefix))
             return read_steps(reading, [row])[0]
+
+    def models_of(self, step_ids: Sequence[str]) -> dict[str, str | None]:
+        """Return which model wrote each of the steps that are stored; None where that is not known."""
+        with self._read() as reading:
+            return read_models(reading, step_ids)
 
     def get_attributions(self, step_id: str) -> list[Attribution]:
         """Return the attributions of a step, in the order of their targets in the sequence."""

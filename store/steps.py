@@ -101,6 +101,15 @@ def read_steps(session: Session, rows: Sequence[StepRow]) -> list[Step]:
     return steps
 
 
+def read_models(session: Session, step_ids: Sequence[str]) -> dict[str, str | None]:
+    """Return which model wrote each of the steps that are stored; None where that is not known."""
+    models: dict[str, str | None] = {}
+    for batch in batches(step_ids):
+        query = select(StepRow.id, StepRow.model).where(StepRow.id.in_(batch))
+        models.update((step_id, model) for step_id, model in session.execute(query))
+    return models
+
+
 def require_steps(connection: Connection, step_ids: Sequence[str], advice: str) -> None:
     """Make sure that steps are stored.
 

@@ -115,14 +115,20 @@ def _on_ray(opened: Store, step_ids: list[str], recipe: Recipe, cluster: Cluster
     from flashtrace_agent.models import DEFAULT_MODEL
 
     logging.disable(logging.CRITICAL)  # Ray logs stack traces; what fails is told in one sentence
-    for found in explain_on_ray(
-        opened.url,
-        step_ids,
-        model=recipe.model or opened.get_step(step_ids[0]).model or DEFAULT_MODEL,
-        dtype=recipe.dtype.value,
-        hops=recipe.hops,
-        method=recipe.method,
-        address=cluster.address,
-        actors=cluster.actors,
-    ):
-        yield found.step_id, list(found.attributions), found.error
+    written_by = opened.models_of(step_ids)
+    by_model: dict[str, list[str]] = {}
+    for step_id in step_ids:
+        model = recipe.model or written_by.get(step_id) or DEFAULT_MODEL
+        by_model.setdefault(model, []).append(step_id)
+    for model, ids in by_model.items():
+        for found in explain_on_ray(
+            opened.url,
+            ids,
+            model=model,
+            dtype=recipe.dtype.value,
+            hops=recipe.hops,
+            method=recipe.method,
+            address=cluster.address,
+            actors=cluster.actors,
+        ):
+            yield found.step_id, list(found.attributions), found.error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 
 from flashtrace_agent.attribution import Attribution
 from flashtrace_agent.errors import TargetError
+from flashtrace_agent.integrations.ray_data import Explained
 from flashtrace_agent.store import Store
 from flashtrace_agent.trace import Step, Trace, make_id
 
@@ -96,6 +97,25 @@ def test_each_step_of_a_trace_is_attributed_by_its_own_model(
     )
     assert run("attribute", steps[0].trace_id).exit_code == 0
     assert set(loaded) == {None, "m0", "m2"}
+
+
+def test_a_cluster_loads_each_model_for_its_own_steps(
+    run: Run, trace: Trace, steps: list[Step], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after another; a model that is named serves them all."""
+    asked: dict[str, list[str]] = {}
+
+    def explain_on_ray(_: str, step_ids: list[str], *, model: str, **__: Any) -> Iterator[Explained]:
+        asked[model] = step_ids
+        return iter([Explained(step_id, [], "", "node") for step_id in step_ids])
+
+    monkeypatch.setattr("flashtrace_agent.integrations.ray_data.explain_on_ray", explain_on_ray)
+    monkeypatch.setattr("logging.disable", lambda _: None)
+    assert run("attribute", "--all", "--engine", "ray").exit_code == 0
+    assert asked == {step.model: [step.id] for step in steps}
+    asked.clear()
+    assert run("attribute", "--all", "--engine", "ray", "--model", "mine").exit_code == 0
+    assert asked == {"mine": [step.id for step in steps]}
 
 
 def test_the_hops_asked_for_are_told(
