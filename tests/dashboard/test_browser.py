@@ -122,7 +122,7 @@ def test_every_page_in_every_look(
         "error": f"trace?trace={failed_run.trace.id}",
         "empty": f"why?trace={failed_run.trace.id}",
         "queue": "jobs",
-        "why": f"why?trace={good_run.trace.id}&target=argument:item",
+        "why": f"why?trace={good_run.trace.id}&target=reasoning",
     }
     for name, path in pages.items():
         page.goto(f"{address}/{path}")
