@@ -24,6 +24,7 @@ from .hop import hop_totals
 from .kept import kept_captures
 from .loading import load_model
 from .methods import method_named
+from .placement import input_device
 from .request import SpansLike, TargetLike, check_ids, make_requests
 from .row_shares import forward_row_shares, row_shares
 
@@ -132,7 +133,8 @@ class Attributor:
                 f"The capture holds {capture.n_tokens:,} tokens, but the sequence has {len(ids):,}; "
                 "give a capture of this sequence, or none."
             )
-        with self.lock:
+        # A caller's autocast would round the sums that float32 is there for.
+        with self.lock, torch.autocast(input_device(self.model).type, enabled=False):
             results = chosen.run(self, ids.tolist(), requests, hops, capture)
         tokens = self.pieces(ids.tolist())
         settings = {
@@ -201,6 +203,6 @@ class Attributor:
         return tuple(TokenText(self.tokenizer, ids).pieces)
 
     def _check_ids(self, input_ids: Sequence[int] | Tensor) -> npt.NDArray[np.int32]:
-        plain = input_ids.detach().cpu().numpy() if isinstance(input_ids, Tensor) else np.asarray(input_ids)
+        plain = input_ids.tolist() if isinstance(input_ids, Tensor) else input_ids
         vocabulary = self.model.get_input_embeddings().num_embeddings
         return check_ids(plain, vocabulary, context_length(self.model.config))

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ..errors import SequenceError
 from ..span import Span, merge_spans
 
+_TARGETS = "give spans, as in Span(3, 7), or one weight a token"
 SpansLike = Span | Sequence[Span]
 TargetLike = SpansLike | Sequence[float] | npt.NDArray[np.floating[Any]]
 
@@ -59,7 +60,10 @@ def check_ids(input_ids: npt.ArrayLike, vocabulary: int, context: int | None) ->
     Raises:
         SequenceError: if there are none, one lies outside the vocabulary, or they exceed the context.
     """
-    ids = np.asarray(input_ids)
+    try:
+        ids = np.asarray(input_ids)
+    except ValueError as error:
+        raise SequenceError("Token ids must be one sequence, not several of different lengths.") from error
     if ids.ndim != 1:
         raise SequenceError(
             f"Token ids must be one-dimensional, not of shape {ids.shape}; pass one sequence without padding."
@@ -107,7 +111,7 @@ def make_request(n_tokens: int, target: TargetLike, through: SpansLike | None) -
             lies before it, or no source token is left.
     """
     weights, spans = _target_weights(target, n_tokens)
-    reasoning = merge_spans(_as_spans(through)) if through is not None else ()
+    reasoning = merge_spans(_as_spans(through, "reasoning")) if through is not None else ()
     for span in reasoning:
         _check_range(span, n_tokens, "reasoning")
     through_mask = mask_of(reasoning, n_tokens)
@@ -132,21 +136,23 @@ def make_request(n_tokens: int, target: TargetLike, through: SpansLike | None) -
 
 
 def _target_weights(target: TargetLike, n_tokens: int) -> tuple[npt.NDArray[np.float64], tuple[Span, ...]]:
-    if isinstance(target, Span) or (len(target) and isinstance(target[0], Span)):
-        given = _as_spans(target)  # type: ignore[arg-type]
+    if isinstance(target, Span) or (isinstance(target, Sequence) and target and isinstance(target[0], Span)):
+        given = _as_spans(target, "target")
         for span in given:
             if not span:
                 raise SequenceError(f"The target {span} is empty; there is nothing to attribute.")
             _check_range(span, n_tokens, "target")
         spans = merge_spans(given)
         return mask_of(spans, n_tokens).astype(np.float64), spans
-    weights = np.asarray(target, dtype=np.float64)
+    try:
+        weights = np.asarray(target, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise SequenceError(f"{target!r} is no target; {_TARGETS}.") from error
     if weights.size == 0:
         raise SequenceError("The target is empty; there is nothing to attribute.")
     if weights.shape != (n_tokens,):
         raise SequenceError(
-            f"Target weights have shape {weights.shape}, but the sequence has {n_tokens} tokens; "
-            "give one weight a token."
+            f"Target weights have shape {weights.shape}, but the sequence has {n_tokens} tokens; {_TARGETS}."
         )
     if not bool(np.isfinite(weights).all()) or bool((weights < 0).any()):
         raise SequenceError("Target weights must be finite and not negative.")
@@ -157,8 +163,11 @@ def _target_weights(target: TargetLike, n_tokens: int) -> tuple[npt.NDArray[np.f
     return weights, merge_spans(Span(int(at), int(at) + 1) for at in positions)
 
 
-def _as_spans(spans: SpansLike) -> list[Span]:
-    return [spans] if isinstance(spans, Span) else list(spans)
+def _as_spans(spans: Any, what: str) -> list[Span]:
+    given = [spans] if isinstance(spans, Span) else spans
+    if not isinstance(given, Sequence) or not all(isinstance(span, Span) for span in given):
+        raise SequenceError(f"{spans!r} is no {what}; give spans, as in Span(3, 7).")
+    return list(given)
 
 
 def _check_range(span: Span, n_tokens: int, what: str) -> None:

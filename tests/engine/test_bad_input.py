@@ -42,6 +42,11 @@ def attributor() -> Attributor:
         (np.ones(39), None, "one weight a token"),
         (np.full(40, np.nan), None, "finite"),
         (-np.ones(40), None, "not negative"),
+        ((20, 30), None, r"give spans, as in Span\(3, 7\)"),
+        (slice(20, 30), None, "is no target; give spans"),
+        ("answer", None, "'answer' is no target"),
+        (5, None, "give spans"),
+        (Span(20, 30), (5, 9), r"\(5, 9\) is no reasoning"),
     ],
 )
 def test_spans_that_make_no_sense(attributor: Attributor, target: Any, through: Any, words: str) -> None:
@@ -58,6 +63,8 @@ def test_spans_that_make_no_sense(attributor: Attributor, target: Any, through: 
         ([3] * 513, "513 tokens, but the model's context is 512"),
         (torch.ones(2, 20, dtype=torch.long), "one-dimensional"),
         ([0.5, 1.5], "must be integers"),
+        (torch.ones(20, dtype=torch.bfloat16), "must be integers"),
+        ([[1, 2], [3]], "one sequence"),
     ],
 )
 def test_ids_the_model_cannot_take(attributor: Attributor, ids: Any, words: str) -> None:

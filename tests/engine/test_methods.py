@@ -80,6 +80,15 @@ def test_a_wrapped_model_is_attributed_as_itself(method: str) -> None:
     np.testing.assert_array_equal(ours.scores, expected.scores)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_callers_autocast_changes_nothing(method: str) -> None:
+    attributor = Attributor(tiny_model("qwen3"), tiny_tokenizer())
+    expected = attributor.attribute(token_ids(), ANSWER, REASONING, method=method)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        result = attributor.attribute(token_ids(), ANSWER, REASONING, method=method)
+    np.testing.assert_array_equal(result.scores, expected.scores)
+
+
 def test_an_adapter_that_lengthens_the_prompt_is_refused() -> None:
     model = Wrapped(tiny_model("llama"))
     model.active_peft_config = SimpleNamespace(is_prompt_learning=True)
