@@ -3,7 +3,8 @@
 Old: ``gen_ai.prompt.N.…``, ``gen_ai.completion.N.…``, ``llm.request.functions.N.…``. New:
 GenAI's attributes, with the system prompt moved out of the messages. Frames and tools carry
 LangChain's objects in ``traceloop.entity.input`` and ``output``, and a chat span's reasoning
-only there, in the frame around it.
+only there, in the frame around it. A transformers pipeline's contents are whole messages, as Python shows
+them, and its answer begins with all that it was asked.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ from typing import Any
 from flashtrace_agent.message import Message
 
 from ..content_blocks import typed_blocks
-from ..messages import find_said, read_messages
+from ..messages import find_said, is_message, read_messages
 from ..reading import Reading
 from ..record import SpanRecord
 from ..tool_calls import read_call, read_tools
 from ..tool_output import take_arguments, take_wrapped_result
-from ..values import first_text, indexed, mapping, prefixed, usage
+from ..values import first_text, indexed, listing, mapping, prefixed, usage
 from . import genai
 
 _PROPERTIES = "traceloop.association.properties."
+_PIPELINE = "transformers_text_generation_pipeline.call"
 _LITELLM_REQUESTS = ("text_completion", "atext_completion", "responses", "aresponses", "anthropic_messages")
 _REQUEST_TYPES = frozenset({"chat", "completion", "acompletion", *_LITELLM_REQUESTS})
 
@@ -63,7 +65,10 @@ def _model(span: SpanRecord) -> Reading:
     completions = indexed(given, "gen_ai.completion")
     if reading.output is None and completions:
         said = _indexed_messages(given, "gen_ai.completion", "assistant")
-        reading.output = said[0] if said else None
+        reading.output = _answer(reading.input, said)
+        if span.name == _PIPELINE and reading.output is not None and len(reading.input) == 1:
+            text = reading.output.content.removeprefix(reading.input[0].content)
+            reading.output = replace(reading.output, content=text)
         reading.finish_reason = genai.finish(
             first_text(completions[0].get("finish_reason"), reading.finish_reason)
         )
@@ -115,9 +120,22 @@ def _common(span: SpanRecord) -> dict[str, Any]:
     return {"session": session, "metadata": properties}
 
 
+def _answer(asked: list[Message], said: list[Message]) -> Message | None:
+    """Return the first message said, without what was asked before it."""
+    if not said:
+        return None
+    if said[: len(asked)] == asked and len(said) > len(asked):
+        return said[len(asked)]
+    return said[0]
+
+
 def _indexed_messages(given: Any, prefix: str, role: str = "user") -> list[Message]:
     messages: list[Message] = []
     for fields in indexed(given, prefix):
+        whole = [] if "role" in fields else listing(fields.get("content"))
+        if whole and all(map(is_message, whole)):
+            messages += read_messages(whole)
+            continue
         calls = [
             {"id": call.get("id"), "name": call.get("name"), "arguments": call.get("arguments")}
             for call in indexed(fields, "tool_calls")

@@ -172,6 +172,21 @@ def test_openllmetry_old_form() -> None:
     assert read.usage == {"prompt_tokens": 12, "completion_tokens": 3}
 
 
+def test_openllmetry_of_a_transformers_pipeline() -> None:
+    """Messages as Python shows them, and an answer that begins with them; texts as they are."""
+    asked = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "1?\n'2'?"}]
+    answer = {"role": "assistant", "content": "3."}
+    prompts = {f"gen_ai.prompt.{index}.content": str(message) for index, message in enumerate(asked)}
+    written = {"llm.request.type": "completion", "gen_ai.completion.0.content": str([*asked, answer])}
+    read = reading({**prompts, **written}, "openllmetry")
+    assert read.input == [Message("system", "Be brief."), Message("user", "1?\n'2'?")]
+    assert read.output == Message("assistant", "3.")
+    texts = {"gen_ai.prompt.0.content": "1 and 1 is", "gen_ai.completion.0.content": "1 and 1 is 2"}
+    name = "transformers_text_generation_pipeline.call"
+    read = reading({"llm.request.type": "completion", **texts}, "openllmetry", name=name)
+    assert (read.input, read.output) == ([Message("user", "1 and 1 is")], Message("assistant", " 2"))
+
+
 def test_openllmetry_decorated_tool() -> None:
     """The `@tool` decorator writes args and kwargs."""
     read = reading(
