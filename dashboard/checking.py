@@ -25,7 +25,7 @@ def show_check(step: Step, attribution: Attribution) -> None:
         st.markdown(f":{_COLOURS[found.verdict]}-badge[check: {word}] {plain(rest)}", help=_HELP)
         return
     job = find_check(step, attribution)
-    if job is not None and job.status in ("queued", "leased"):
+    if job is not None and job.is_open:
         _wait(step.id, job.id)
         return
     if job is not None and job.status == "dead":

@@ -85,6 +85,9 @@ def show_result(text: str, *, failed: bool = False) -> None:
     if failed:
         st.error(plain(text), icon=":material/error:")
         return
+    if not text:
+        st.caption("an empty text")
+        return
     body, language = pretty(text)
     st.code(body, language=language, wrap_lines=True)
 

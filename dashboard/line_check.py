@@ -29,7 +29,7 @@ def show_line_check(report: Report, number: int, check: LineCheck, command: str)
         command: what does the same on the command line.
     """
     job = _job(check)
-    if job is not None and job.status in ("queued", "leased"):
+    if job is not None and job.is_open:
         _wait(report, number, check)
         return
     group = report.groups[number]

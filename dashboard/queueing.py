@@ -43,16 +43,18 @@ def show_request(step: Step, target: str | None, label: str, *, queue_now: bool)
         queue_now: queue it without being asked, unless the reader took it back before.
     """
     if step.token_ids is None:
-        reason = plain(step.fidelity_reason or "only its text was recorded")
-        st.info(
-            f"The token ids of this step are not known \\({reason}\\), so it cannot be explained\\.",
-            icon=":material/block:",
-        )
+        st.info(ids_unknown(step), icon=":material/block:")
         return
     job = find_job(step, target)
     if job is None and queue_now and (step.id, target) not in _declined():
         request(step, target)
     _show_progress(step.id, target, label)
+
+
+def ids_unknown(step: Step) -> str:
+    """Return in Markdown why a step without token ids cannot be explained."""
+    reason = plain(step.fidelity_reason or "only its text was recorded")
+    return f"The token ids of this step are not known \\({reason}\\), so it cannot be explained\\."
 
 
 def request(step: Step, target: str | None) -> None:
@@ -99,7 +101,7 @@ def find_job(step: Step, target: str | None) -> JobState | None:
     wanted = None if target is None else (target,)
     jobs = explaining_jobs(step.id)
     alone = [job for job in jobs if job.targets == wanted]
-    covering = [job for job in jobs if job.targets is None and job.status in ("queued", "leased")]
+    covering = [job for job in jobs if job.targets is None and job.is_open]
     return next(iter(alone + covering), None)
 
 
@@ -110,7 +112,7 @@ def _draw_progress(step_id: str, target: str | None, label: str) -> None:
     job = find_job(step, target)
     if job is not None and job.status == "done" and _is_explained(job, target):
         st.rerun(scope="app")
-    is_open = job is not None and job.status in ("queued", "leased")
+    is_open = job is not None and job.is_open
     key = "request-open" if is_open else "request"  # the style turns the first one's icon
     with st.container(border=True, key=key, gap="xsmall"):
         with st.container(horizontal=True, vertical_alignment="center"):

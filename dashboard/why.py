@@ -14,6 +14,7 @@ from flashtrace_agent.dashboard.links import TRACE, asked, moved, query, settle_
 from flashtrace_agent.dashboard.queueing import (
     explaining_jobs,
     find_job,
+    ids_unknown,
     request,
     show_request,
     show_worker_hint,
@@ -129,7 +130,7 @@ def _show_picture(trace: Trace, step: Step, pictures: Sequence[Attribution], cho
         shown = next((one for one in pictures if one.target_name == st.session_state.get(seen)), pictures[0])
         span = parse_span(choice.name, tokens)
         asked_for = find_job(step, choice.name)
-        if asked_for is not None and asked_for.status in ("queued", "leased"):
+        if asked_for is not None and asked_for.is_open:
             pending = list(parts.get(choice.name, () if span is None else (span,)))
     st.session_state[seen] = shown.target_name
     names = {one.target_name: one.target for one in pictures if one.target}
@@ -159,8 +160,7 @@ def _empty(trace: Trace, step: Step) -> None:
     with st.container(border=True, width=820):
         st.subheader("This step has not been explained yet", anchor=False)
         if step.token_ids is None:
-            reason = plain(step.fidelity_reason or "only its text was recorded")
-            st.write(f"The token ids of this step are not known \\({reason}\\), so it cannot be explained\\.")
+            st.write(ids_unknown(step))
             return
         st.write("A worker can explain everything the step wrote, or the part chosen above:")
         _everything(step)

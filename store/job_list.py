@@ -50,6 +50,11 @@ class JobState:
     error: str | None
     review: Mapping[str, Any] | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still to be done: it waits, or a worker computes it."""
+        return self.status in ("queued", "leased")
+
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dict; times are ISO 8601 UTC. `from_dict` undoes it."""
         data = asdict(self)

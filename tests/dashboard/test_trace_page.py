@@ -52,6 +52,15 @@ def test_tool_step_shows_arguments_and_result(app: AppTest, good_run: Run) -> No
     assert app.query_params["step"] == good_run.trace.steps[1].id
 
 
+def test_an_empty_result_is_said_in_words(app: AppTest, good_run: Run) -> None:
+    """A tool that returned nothing leaves more than an empty frame."""
+    tool = good_run.trace.steps[1]
+    with Store(Store.default_url()) as store:
+        store.write_step(replace(tool, result=""))
+    open_page(app, "trace.py", trace=good_run.trace.id, step=tool.id)
+    assert "an empty text" in [caption.value for caption in app.caption]
+
+
 def test_steps_and_traces_are_walked_one_by_one(app: AppTest, good_run: Run, failed_run: Run) -> None:
     """Previous and next step, newer and older trace, each with its address."""
     steps = good_run.trace.steps
