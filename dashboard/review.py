@@ -142,8 +142,7 @@ def _columns(table: Table) -> tuple[dict[str, list[object]], dict[str, object]]:
     """Return a table's cells by column, and how Streamlit is to show them."""
     columns: dict[str, list[object]] = {}
     config: dict[str, object] = {}
-    for index, name in enumerate(table.columns):
-        label = name or " "
+    for index, label in enumerate(table.columns):
         cells = [row[index] for row in table.rows]
         if cells and all(isinstance(cell, Share | None) for cell in cells):
             columns[label] = [cell.value if isinstance(cell, Share) else None for cell in cells]

@@ -55,7 +55,7 @@ def _schema_section(tools: ToolReview) -> Section:
         ]
         for name, steps in tools.offered.items()
     ]
-    section.blocks.append(Table(("tool", "offered in steps", "called", ""), rows))
+    section.blocks.append(Table(("tool", "offered in steps", "called", "note"), rows))
     if tools.rivals:
         pairs: list[list[Cell]] = [
             [pair.called, pair.rival, pair.calls, Share(pair.own_share), Share(pair.rival_share)]

@@ -150,7 +150,7 @@ def test_what_cannot_be_compared_is_said(app: AppTest, failed_run: Run, good_run
 
 
 def test_the_review_of_two_models_names_them_as_they_are(app: AppTest) -> None:
-    """The titles of the parts are Markdown, which could load a picture."""
+    """The titles of the parts are Markdown, which could load a picture; every column has a name."""
     with Store(Store.default_url()) as store:
         for number in range(3):
             write(store, run(number))
@@ -159,6 +159,7 @@ def test_the_review_of_two_models_names_them_as_they_are(app: AppTest) -> None:
     titles = [tab.label for tab in app.tabs if "pictures" in tab.label]
     assert titles
     assert all(title.startswith(r"\!\[x\]\(") for title in titles)
+    assert all(name.strip() for table in app.dataframe for name in table.value.columns)
 
 
 def _traces() -> list[Any]:
